@@ -1,4 +1,7 @@
-"""Decides what a grant allows: reading, writing, deleting and administering."""
+"""Decides what a grant allows: writing, deleting and administering.
+
+Which documents a grant lets its holder read is decided in SQL: `_READABLE` in `adapters/postgres/catalog.py`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ def writing(grants: Iterable[Grant], tenant: str) -> Grant | None:
 
 
 def may_repeat(grant: Grant | Principal | None, saved: SourceSpec | None) -> bool:
-    """Returns True if the grant allows ingesting a saved source as it is saved, or deleting its documents.
+    """Returns True if the grant has the groups to ingest a saved source as it is saved, or to delete its documents.
+
+    It does not check `may_write`: pass a grant from `writing`, or check it first.
 
     `saved` is None for a new source.
     """

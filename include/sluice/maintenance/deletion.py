@@ -105,7 +105,7 @@ class Deleting:
                     deleted += len(self.ledger.deletions.delete(run, batch, listed=stays_listed, actor=actor))
                 return deleted
 
-            self._carried_out(source, actor, work, report)
+            self._carry_out(source, actor, work, report)
         return report
 
     def remove_source(self, source: Source, *, with_documents: bool, actor: str) -> DeletionReport:
@@ -120,14 +120,14 @@ class Deleting:
             if with_documents:
                 if spec.uri.startswith(uploads.PREFIX):
                     uploads.remove_all(self.blobs, self.keyring, tenant=spec.tenant, collection=spec.collection)
-                self._all_documents(run)
+                self._delete_all_documents(run)
             deletion = Deletion(
                 "source", spec.uri, actor, spec.tenant, spec.collection, counts.documents, counts.chunks
             )
             self.ledger.deletions.record(deletion)
             return counts.documents
 
-        self._carried_out(source, actor, work, report)
+        self._carry_out(source, actor, work, report)
         return report
 
     def collection_sources(self, collection: str, tenant: str | None = None) -> list[Source]:
@@ -174,7 +174,7 @@ class Deleting:
         """Returns the saved source with this URI. Raises NotFound."""
         return self.ledger.sources.at(tenant, collection, canonical(uri))
 
-    def _carried_out(self, source: Source, actor: str, work: Callable[[Run], int], report: DeletionReport) -> None:
+    def _carry_out(self, source: Source, actor: str, work: Callable[[Run], int], report: DeletionReport) -> None:
         """Runs `work` under the lease of the source and adds its counts to `report`. A source that is busy is
         skipped."""
         run = self.ledger.runs.start(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
@@ -192,7 +192,7 @@ class Deleting:
         report.documents += documents
         report.chunks += chunks
 
-    def _all_documents(self, run: Run) -> None:
+    def _delete_all_documents(self, run: Run) -> None:
         """Deletes all documents of the source for good, also those deleted manually before, and destroys their keys."""
         after: UUID | None = None
         while page := self.ledger.deletions.deletable(run.source, after, BATCH_DOCUMENTS):

@@ -55,7 +55,8 @@ class ObjectComparison:
     def compare(
         self, *, collection: str | None = None, collect_garbage: bool = False, deep: bool = False
     ) -> StoreReport:
-        """Compares the uploads of all collections or of one; for all collections also objects that belong to none.
+        """Compares the uploads of one collection or of all. Only for all: also objects of no collection (artefacts,
+        quarantine, lists of purges).
 
         `checked` counts documents, `surplus` orphaned objects. `collect_garbage` deletes these; `deep` reads the
         uploads."""

@@ -22,7 +22,7 @@ class Projection(Protocol):
     """One store's part of one generation."""
 
     name: str
-    embedded: int  # vectors computed by this object
+    embedded: int  # vectors computed again, because the cache lacked them
     unreadable: set[UUID]  # chunks that could not be rebuilt
 
     def ensure(self) -> None:

@@ -67,15 +67,15 @@ class HistoryPruning:
             while apply and (removed := self.pruning.prune(kind, before, BATCH)):
                 pruned.removed += removed
                 on_batch(kind, pruned.removed)
-        report.kinds["keys"] = self._keys(now, apply)
-        report.kinds["mirrors"] = self._mirrors(now, apply)
+        report.kinds["keys"] = self._prune_keys(now, apply)
+        report.kinds["mirrors"] = self._prune_mirrors(now, apply)
         return report
 
     def _days(self, kind: str) -> int:
         days: int = getattr(self.keep_days, kind)
         return max(days, self.artefacts_keep_days)
 
-    def _keys(self, now: datetime, apply: bool) -> PrunedKind:
+    def _prune_keys(self, now: datetime, apply: bool) -> PrunedKind:
         """Destroys keys of deleted documents. The rows pruned before may free more keys than a dry run counts."""
         days = self._days("keys")
         before = now - timedelta(days=days)
@@ -85,7 +85,7 @@ class HistoryPruning:
             self.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
         return pruned
 
-    def _mirrors(self, now: datetime, apply: bool) -> PrunedKind:
+    def _prune_mirrors(self, now: datetime, apply: bool) -> PrunedKind:
         days = self._days("mirrors")
         if self.git_cache is None or not self.git_cache.is_dir():
             return PrunedKind(days, 0)

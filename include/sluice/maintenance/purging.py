@@ -116,9 +116,9 @@ class Purging:
         for generation in live_generations(self.collections, collection):
             self.stores.drain(generation)  # entries of an earlier purge or ingest
         sources = self.retention.expired_sources(as_of, collection)
-        return PurgeReport(as_of, [self._source(each, as_of, orchestrator, listed, on_batch) for each in sources])
+        return PurgeReport(as_of, [self._purge_source(each, as_of, orchestrator, listed, on_batch) for each in sources])
 
-    def _source(
+    def _purge_source(
         self,
         source: Source,
         as_of: datetime,
@@ -129,9 +129,9 @@ class Purging:
         run_id = uuid4()
         with self.runs.session(run_id):
             run = self.runs.start(source, "purge", run_id, orchestrator)
-            return self._purged(run, as_of, listed, on_batch)
+            return self._purge_run(run, as_of, listed, on_batch)
 
-    def _purged(
+    def _purge_run(
         self, run: Run, as_of: datetime, listed: Container[UUID] | None, on_batch: Callable[[int], object]
     ) -> SourcePurge:
         source = run.source

@@ -100,7 +100,9 @@ class Reconciling:
         Raises NotFound where the collection does not exist.
         """
         generations = live_generations(self.collections, collection)
-        reports = [self._generation(each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations]
+        reports = [
+            self._compare_generation(each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations
+        ]
         compared = [each for each in reports if each is not None]
         # Last, because the deletion of chunks leaves documents and entities behind.
         orphans, dropped = _orphans(self.stores.graph, repair) if self.stores.graph is not None else (0, 0)
@@ -120,7 +122,7 @@ class Reconciling:
             collections=compared,
         )
 
-    def _generation(
+    def _compare_generation(
         self, generation: Generation, *, repair: bool, deep: bool, page_chunks: int
     ) -> CollectionReport | None:
         """Compares the live generation of one collection; None where the collection is deleted meanwhile."""

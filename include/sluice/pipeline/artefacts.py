@@ -1,6 +1,6 @@
 """Artefacts that tasks pass to each other: one Parquet file per stage and batch, one row per document.
 
-Readable parts are encrypted.
+Text, title, metadata and locators are encrypted. Names, addresses and sizes in `0-scanned` are not.
 
     runs/<run>/<batch>/0-scanned.parquet    document_id, external_id, uri, fingerprint, size, offset, locator, …
     runs/<run>/<batch>/1-extracted.parquet  document_id, body (encrypted JSON: the Document)
@@ -44,7 +44,7 @@ class Artefact:
     name: str
     dump: Callable[[Sequence[Any], Ciphers, str], bytes]
     load: Callable[[bytes, Ciphers, str], list[Any]]
-    suite: str | None = None  # of the gate that checked its rows
+    suite: str | None = None  # of the gate of the stage that reads it: lineage has gate results of inputs only
 
     def path(self, run_id: UUID, batch: int) -> str:
         """Returns the file's path in object storage."""

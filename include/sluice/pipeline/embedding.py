@@ -34,8 +34,8 @@ class Embedding:
         Vectors are cached before anything is loaded. Vectors that the gate rejects are deleted from the cache, so that
         the next run computes them again.
 
-        Where the run's budget is exceeded, the run stops: documents with all their vectors continue. The next run does
-        the others and finds in the cache what was already computed."""
+        Beyond the run's budget nothing more is embedded. Documents that have all their vectors are loaded; the next run
+        does the others, and finds in the cache what was already computed."""
         index_key, generation = self.keyring.index_key(run.source.spec.tenant), run.source.generation
         embedder = self.embedder(generation.profile.embedder)
         chunks = sum(len(each.chunks) for each in documents)

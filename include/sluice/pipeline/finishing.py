@@ -30,7 +30,7 @@ class Finishing:
     def finish(self, run: Run) -> RunSummary:
         """Deletes what is gone at the source, checks that the stores agree, closes the run and returns its summary.
 
-        A stopped run with unread new documents leaves these deletions to the next run: a missing document may be one of
+        A run that its budget ended before it read all new documents deletes nothing: a missing document may be one of
         the new ones under another name.
 
         Raises Unavailable where a store is down, with what is pending there. Raises Disagreement where a store has

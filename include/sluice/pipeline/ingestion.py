@@ -55,9 +55,9 @@ class Ingestion:
         works on the source, and NotFound for a replay of a source that is not saved.
         """
         with self.runs.session(request.run_id):
-            return self._carried_out(self.pipeline.planning.plan(request), on_batch)
+            return self._carry_out(self.pipeline.planning.plan(request), on_batch)
 
-    def _carried_out(self, planned: Plan, on_batch: Callable[[int, int], None] | None) -> RunSummary:
+    def _carry_out(self, planned: Plan, on_batch: Callable[[int, int], None] | None) -> RunSummary:
         run, items, done, broken = planned.run, planned.items, 0, False
 
         def cut(numbered: tuple[int, list[WorkItem]]) -> tuple[Batch, list[ChunkedDocument]]:
@@ -93,7 +93,8 @@ class Ingestion:
             return self.pipeline.finishing.finish(run)
 
     def _read_on(self, run: Run, chunked_batches: Iterable[object]) -> None:
-        """Reads the remaining batches although a store is down, where that decides which documents are gone.
+        """If documents vanished, reads the remaining batches although a store is down: only then is it known which of
+        them were renamed.
 
         Deleted documents are then not served while the store is down."""
         with suppress(SluiceError):

@@ -5,8 +5,8 @@
 The bytes are written before the record that refers to them, and deleted after the record is closed. Bytes that a crash
 leaves behind are overwritten or deleted by the next run of the source; those without a record are deleted by the
 reconciler. Objects are written and deleted only under the lease of the source: a run that lost its lease changes
-nothing. Only the bytes that a stage or gate checked are retained. Where the source has changed since, the next run
-reads the document.
+nothing. Only the bytes that a stage or gate checked are retained. If the source changed after the check, no bytes are
+retained, and the next run reads the document again.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ class Quarantine:
     ) -> int:
         """Quarantines documents with their bytes.
 
-        Where extraction failed, the bytes are those of `raws`. A gate runs after the bytes were freed, so there they
+        `raws`: bytes that are at hand; an empty mapping: retain none; None: read them again. Where extraction failed,
+        the bytes are those of `raws`. A gate runs after the bytes were freed, so there they
         are read again. Where the bytes differ by then, none are retained and the next run tries again. A replay
         continues to retain the bytes of a document that fails again, whatever the reason.
 
@@ -122,10 +123,11 @@ class Quarantine:
                     objects[document_id] = cipher.encrypt(_PURPOSE, _packed(raw))
                 failure = replace(failure, retained_bytes=len(raw.content))
             records.append(failure)
-        return len(superseded | self._quarantined(run, records, objects))
+        return len(superseded | self._write(run, records, objects))
 
-    def _quarantined(self, run: Run, records: Sequence[QuarantineEntry], objects: Mapping[UUID, bytes]) -> set[UUID]:
-        """Returns the documents that a later run has superseded. Raises LostLease."""
+    def _write(self, run: Run, records: Sequence[QuarantineEntry], objects: Mapping[UUID, bytes]) -> set[UUID]:
+        """Writes bytes and records. Returns the documents that were skipped because a later run has superseded them.
+        Raises LostLease."""
         with self.runs.fenced(run):
             # Asked again: another run may have worked on the source while this run had no lease.
             overtaken = self.versions.superseded(run, list(objects))

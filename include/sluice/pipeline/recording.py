@@ -95,12 +95,12 @@ def isolate_failures(
 ) -> tuple[list[Any], list[QuarantineEntry]]:
     """Calls `verb` with the whole batch and, after an unexpected error, with one document at a time.
 
-    Returns the results, and a quarantine entry for each document that fails. An error that every document causes is
-    raised, because the documents are not its cause. A SluiceError is raised, too; with `terminal`, a Terminal error of
-    a batch with several documents is not, because a store raises it where it rejects the data of one document.
+    Returns the results, and a quarantine entry for each document that fails. If every document fails, the first error
+    is raised: its cause is then not a document. A SluiceError is raised at once. With `terminal`, the documents of a
+    batch are tried one by one also after a Terminal error: a store may have rejected the data of one of them.
     """
 
-    def raised(error: Exception) -> bool:
+    def must_raise(error: Exception) -> bool:
         if not isinstance(error, SluiceError) or isinstance(error, LostLease):
             return isinstance(error, LostLease)
         return not (terminal and isinstance(error, Terminal) and len(documents) > 1)
@@ -108,7 +108,7 @@ def isolate_failures(
     try:
         return verb(documents), []
     except Exception as error:
-        if raised(error):
+        if must_raise(error):
             raise
         log.exception("Stage %s failed on a batch of %d documents; retrying one by one", stage, len(documents))
         first = error
@@ -118,7 +118,7 @@ def isolate_failures(
         try:
             results += verb([document])
         except Exception as error:
-            if raised(error):
+            if must_raise(error):
                 raise
             failures.append(_stage_failure(document, stage, error))
     if not results and len(documents) > 1:

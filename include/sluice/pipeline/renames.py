@@ -48,6 +48,7 @@ class RenameMatching:
         new = [document for document in documents if document.item.new]
         if not new:
             return list(documents)
+        # Without scores: returns the matches of an earlier attempt of this run.
         previous_ids = self.renames.match_similar(run, {each.document_id: {} for each in new})
         unmatched = [each for each in new if each.document_id not in previous_ids]
         missed = self.renames.missed(run, _MOST_MISSED + 1) if unmatched else []

@@ -34,9 +34,8 @@ class SavedSources:
     def open(self, spec: SourceSpec) -> Source:
         """Opens the source in the ledger.
 
-        A saved source that cannot be read any more (its folder is gone) gets a failed run in the ledger, so that its
-        last run shows the failure. For a source that is not saved, the reader is tried first: a failure then writes
-        nothing."""
+        A saved source is not tried here: `planning` does that inside its run, so that its last run shows a failure (its
+        folder is gone). For a source that is not saved, the reader is tried first: a failure then writes nothing."""
         if self.sources.spec(spec.tenant, spec.collection, spec.uri) is None:
             self.reader(spec)
         return self.sources.open(spec, self.profile_of(spec.collection), self.filter_fields)

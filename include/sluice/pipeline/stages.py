@@ -1,4 +1,4 @@
-"""The stages of a run, in order. Tasks, checkpoints, lineage and docs read this table.
+"""The stages of a run, in order. Tasks, lineage and docs read this table; `ingestion` calls the stages in its order.
 
 Before the first stage `planning` scans the source; after the last one `finishing` deletes what is gone and compares the
 stores. A stage takes the rows of one batch and returns the rows for the next stage; documents that fail are

@@ -37,7 +37,7 @@ class VanishedDocuments:
         repeat."""
         if vanished := self.renames.vanished(run):
             stages = self.runs.stages(run)
-            if _certain(stages) and not _replaced(stages, len(vanished), self.max_shrink):
+            if _renames_settled(stages) and not _replaced(stages, len(vanished), self.max_shrink):
                 self.versions.remove(run, vanished)
 
     def check_replaced(self, run: Run) -> None:
@@ -52,7 +52,7 @@ class VanishedDocuments:
 
     @contextmanager
     def reporting_pending(self, run: Run) -> Iterator[None]:
-        """Adds to the error of an unavailable store what that store still has of deleted documents."""
+        """If a store is unavailable, adds to the error how many chunks of deleted documents it still has."""
         try:
             yield
         except Unavailable as error:
@@ -76,13 +76,13 @@ def _replaced(stages: Sequence[StageStat], vanished: int, max_shrink: float) -> 
     """Returns how many new documents are in quarantine where more vanished than allowed without approval; else 0."""
     scan = next((each.counts for each in stages if each.stage == "scan"), {})
     lost = sum(each.counts.get("lost", 0) for each in stages if each.stage == "extract")
-    if not _certain(stages):
+    if not _renames_settled(stages):
         return 0
     many = vanished >= FEW and vanished > max_shrink * scan.get("known", 0)
     return lost if many and not scan.get("approved") else 0
 
 
-def _certain(stages: Sequence[StageStat]) -> bool:
+def _renames_settled(stages: Sequence[StageStat]) -> bool:
     """Returns whether all renames are known: all work was planned, and nothing of it is new or all of it was read.
 
     Renames are matched while documents are read."""

@@ -1,1 +1,1 @@
-"""Search: retrievers, fusion, hydration and passages."""
+"""Search: candidates, hydration and passages. Qdrant fuses the lists of its retrievers (`adapters/qdrant/index.py`)."""

@@ -1,1 +1,1 @@
-"""Builds all clients from the settings, and gives each verb what it needs. No other package builds clients."""
+"""Builds all clients from the settings, and gives each operation what it needs. No other package builds clients."""

@@ -1,4 +1,4 @@
-"""Builds all clients and gives each verb what it needs. No other module builds clients."""
+"""The stores and the operations of one process."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ Search = Callable[[SearchRequest, Principal], "SearchOutcome"]
 
 
 class Sluice:
-    """What one process works with: the stores, built at once (a client connects on its first use), and the verbs,
-    each built on first use with what it needs. The ways in take a verb from here; no verb gets this object."""
+    """What one process works with: the stores, built on construction (a client connects on its first use), and the
+    operations (ingest, delete, search, …), each built on first use with what it needs.
+
+    The command line, the API and Airflow call operations. No operation gets this object."""
 
     def __init__(
         self, settings: Settings, root: Any = None, *, serving: bool = False, connections: Connections | None = None

@@ -1,4 +1,4 @@
-"""Builds the clients of stores, models and other services from the settings: one function each."""
+"""Builds the clients of Qdrant, Neo4j, models and other services from the settings: one function each."""
 
 from __future__ import annotations
 
