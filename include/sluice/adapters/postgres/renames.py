@@ -44,7 +44,7 @@ _FREE = """
 """
 # A purged document has no version; it is matched by its stored hash, so a new name does not bring expired content back.
 SAME_CONTENT = text(f"""
-    SELECT w.placeholder_id, f.document_id, f.external_id AS former, 1.0 AS score
+    SELECT w.placeholder_id, f.document_id, f.external_id AS previous, 1.0 AS score
     FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[])) AS w (placeholder_id, raw_hash)
     JOIN (SELECT document_id, raw_hash, external_id FROM ({_FREE}) a
           UNION ALL
@@ -57,7 +57,7 @@ MISSED = text(f"""
     ORDER BY f.document_id LIMIT :limit
 """)
 SIMILAR_DOCUMENTS = text(f"""
-    SELECT w.placeholder_id, f.document_id, f.external_id AS former, w.score
+    SELECT w.placeholder_id, f.document_id, f.external_id AS previous, w.score
     FROM unnest(CAST(:ids AS uuid[]), CAST(:others AS uuid[]), CAST(:scores AS float8[]))
          AS w (placeholder_id, document_id, score)
     JOIN ({_FREE}) f USING (document_id)
