@@ -38,12 +38,8 @@ class Guard:
         request = Request(scope)
         caller = await self._authenticate(request)
         if not caller:
-            refusal = problem(
-                request,
-                401,
-                "Sign in to Airflow, or send Authorization: Bearer with a token from POST /auth/token.",
-                {"WWW-Authenticate": "Bearer"},
-            )
+            detail = "Sign in to Airflow, or send Authorization: Bearer with a token from POST /auth/token."
+            refusal = problem(request, 401, detail, {"WWW-Authenticate": "Bearer"})
             await refusal(scope, receive, send)
             return
         request.state.sluice_caller = caller

@@ -31,12 +31,8 @@ def show(collection: Only = None, json_: Json = False) -> None:
     """Show the retention settings. Documents without one are kept for ever."""
     with opened() as sluice:
         settings = sluice.ledger.retention.assigned(collection)
-    rows = [each.to_json() for each in settings]
-    tell(
-        {"retention": rows},
-        json_,
-        *([_setting(each) for each in settings] or ["No retention is set: all documents are kept for ever."]),
-    )
+    lines = [_setting(each) for each in settings] or ["No retention is set: all documents are kept for ever."]
+    tell({"retention": [each.to_json() for each in settings]}, json_, *lines)
 
 
 @app.command("set")
@@ -134,16 +130,10 @@ def prune(
 def _tell_listed(
     moment: datetime, expired: Sequence[ExpiredDocument], digest: str, collection: str | None, as_json: bool
 ) -> None:
-    chunks = sum(each.chunks for each in expired)
+    chunks, as_of = sum(each.chunks for each in expired), moment.isoformat()
     of = f" -c {collection}" if collection else ""
-    command = f"sluice purge{of} --apply --as-of {moment.isoformat()} --listed {digest}"
-    summary = {
-        "apply": False,
-        "as_of": moment.isoformat(),
-        "listed": digest,
-        "documents": len(expired),
-        "chunks": chunks,
-    }
+    command = f"sluice purge{of} --apply --as-of {as_of} --listed {digest}"
+    summary = {"apply": False, "as_of": as_of, "listed": digest, "documents": len(expired), "chunks": chunks}
     tell(
         {**summary, "expired": [each.to_json() for each in expired]},
         as_json,

@@ -40,9 +40,8 @@ def set_(
         raise BadRequest("Give --max-documents, --max-bytes or both. Nothing was changed.")
     with opened() as sluice:
         now = sluice.ledger.quotas.use(tenant).quota
-        sluice.ledger.quotas.assign(
-            tenant, Quota(_most(max_documents, now.max_documents), _most(max_bytes, now.max_bytes))
-        )
+        quota = Quota(_most(max_documents, now.max_documents), _most(max_bytes, now.max_bytes))
+        sluice.ledger.quotas.assign(tenant, quota)
         use = sluice.ledger.quotas.use(tenant)
     tell(use.to_json(), json_, *use_lines(use))
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sluice.access.borrowing import borrowable
@@ -17,9 +17,6 @@ from sluice.model.source import SavedSource, SourceSpec
 from sluice.ports.content import Blobs, Keyring
 from sluice.ports.readers import Connection, Connections, SourceReader
 from sluice.settings import Settings, connection_uri
-
-if TYPE_CHECKING:
-    pass
 
 
 def make_reader(
