@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sluice.cli.terminal import Json, Tenant, Yes, confirm, opened, tell
+from sluice.cli.terminal import Json, Tenant, Yes, confirm, opened, operator, tell
 from sluice.errors import NotFound
-from sluice.model.grants import operator
 
 if TYPE_CHECKING:
     from sluice.model.grants import Grant

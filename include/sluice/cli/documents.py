@@ -24,9 +24,9 @@ from sluice.cli.terminal import (
     confirm_hiding,
     given,
     opened,
+    operator,
     tell,
 )
-from sluice.model.grants import operator
 
 if TYPE_CHECKING:
     from sluice.model.run import Mode

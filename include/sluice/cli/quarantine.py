@@ -10,9 +10,8 @@ from uuid import UUID
 
 import typer
 
-from sluice.cli.terminal import OK, QUARANTINED, Json, Progress, Tenant, opened, tell
+from sluice.cli.terminal import OK, QUARANTINED, Json, Progress, Tenant, opened, operator, tell
 from sluice.errors import BadRequest
-from sluice.model.grants import operator
 
 if TYPE_CHECKING:
     from sluice.model.quarantine import QuarantineRecord

@@ -47,9 +47,8 @@ def set_(
 
 
 def use_lines(use: TenantUse) -> list[str]:
-    documents, size = (
-        f" of {most}" if most is not None else "" for most in (use.quota.max_documents, use.quota.max_bytes)
-    )
+    limits = (use.quota.max_documents, use.quota.max_bytes)
+    documents, size = ("" if most is None else f" of {most}" for most in limits)
     return [f"tenant {use.tenant}: {use.documents}{documents} documents, {use.size_bytes}{size} bytes"]
 
 

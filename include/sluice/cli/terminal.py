@@ -19,6 +19,7 @@ from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from sluice.maintenance.deletion import DeletionPreview, DeletionReport
+    from sluice.model.grants import Principal
     from sluice.model.source import SourceSpec
     from sluice.wiring.application import Sluice
 
@@ -93,6 +94,13 @@ def tell_deletion(what: str, preview: DeletionPreview, report: DeletionReport | 
 def given(values: list[str] | None) -> tuple[str, ...] | None:
     """The values of an option that may be repeated; None: it was not given, and the saved values stay."""
     return tuple(values) if values else None
+
+
+def operator(tenant: str) -> Principal:
+    """The principal that runs the command."""
+    from sluice.model import grants
+
+    return grants.operator(tenant)
 
 
 class Progress:
