@@ -13,7 +13,7 @@ import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowSkipException
 
-from sluice.airflow import ingest, xcom
+from sluice.airflow import dependencies, ingest, xcom
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.grants import Grant
 from sluice.sources.schemes import reader_for
@@ -53,10 +53,10 @@ def sluice(db: LedgerDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     )
 
     @contextmanager
-    def opened() -> Iterator[Any]:
+    def opened(least_lease_s: float) -> Iterator[Any]:
         yield built
 
-    monkeypatch.setattr(ingest, "_opened", opened)
+    monkeypatch.setattr(dependencies, "opened", opened)
     return built
 
 

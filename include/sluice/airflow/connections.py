@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
 def settings_from_airflow() -> Settings:
     values: dict[str, Any] = {}
-    if ledger := _connection("sluice_ledger"):
-        values["database_url"] = _postgres_url(ledger)
-    if keys := _connection("sluice_keys"):
-        values["keys_database_url"] = _postgres_url(keys)
+    for conn_id, setting in (("sluice_ledger", "database_url"), ("sluice_keys", "keys_database_url")):
+        if database := _connection(conn_id):
+            values[setting] = _url("postgresql+psycopg", database, database.schema or "", database.extra_dejson)
     if qdrant := _connection("sluice_qdrant"):
         values["qdrant_url"] = f"{qdrant.schema or 'http'}://{_place(qdrant)}"
         if qdrant.password:
@@ -103,10 +102,6 @@ def _connection(conn_id: str) -> Connection | None:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         return None
-
-
-def _postgres_url(connection: Connection) -> str:
-    return _url("postgresql+psycopg", connection, connection.schema or "", connection.extra_dejson)
 
 
 def _url(scheme: str, connection: Connection, path: str, options: Mapping[str, Any]) -> str:

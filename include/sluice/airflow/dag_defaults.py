@@ -12,6 +12,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from sluice.airflow.notes import leave_error
 from sluice.airflow.notify import deadline_missed
+from sluice.errors import BadRequest
 
 OWNER = "sluice"
 RETRIES = ExceptionRetryPolicy(
@@ -70,7 +71,6 @@ def begin(context: Mapping[str, Any]) -> None:
 def check_conf(context: Mapping[str, Any]) -> None:
     """Raises BadRequest if a run's conf has a key that is no param of its DAG. Airflow accepts any key, and a
     misspelled `access_groups` would leave a source open to its whole tenant."""
-    from sluice.errors import BadRequest
     from sluice.model.spelling import unknown_names
 
     dag, conf = context["dag"], (context["dag_run"].conf or {}).keys() - _OF_PROVIDERS
@@ -81,11 +81,5 @@ def check_conf(context: Mapping[str, Any]) -> None:
 def late_after(interval: timedelta, name: str) -> list[DeadlineAlert]:
     """`deadline` of a DAG, counted from when a run is queued. A late run continues; the log and `SLUICE_NOTIFY_URL` get
     a message."""
-    return [
-        DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=interval,
-            callback=AsyncCallback(deadline_missed),
-            name=name,
-        )
-    ]
+    queued, callback = DeadlineReference.DAGRUN_QUEUED_AT, AsyncCallback(deadline_missed)
+    return [DeadlineAlert(reference=queued, interval=interval, callback=callback, name=name)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, ClassVar
 
 import attr
 from openlineage.client.generated.base import BaseFacet
@@ -19,9 +20,21 @@ def schema_id(name: str) -> str:
 
 
 @attr.define
-class SluiceGeneration(BaseFacet):
+class _Facet(BaseFacet):
+    """A facet whose schema is named by the class attribute `_name`."""
+
+    _name: ClassVar[str]
+
+    @classmethod
+    def _get_schema(cls) -> str:
+        return schema_id(cls._name)
+
+
+@attr.define
+class SluiceGeneration(_Facet):
     """The run and the generation that wrote the dataset."""
 
+    _name = "sluice_generation"
     runId: str
     tenant: str
     collection: str
@@ -32,38 +45,28 @@ class SluiceGeneration(BaseFacet):
     entities: str
     dim: int
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_id("sluice_generation")
-
 
 @attr.define
-class SluiceEmbedder(BaseFacet):
+class SluiceEmbedder(_Facet):
     """Cost of embedding: vectors computed, vectors from the cache, and the tokens of those computed."""
 
+    _name = "sluice_embedder"
     name: str
     dim: int
     computed: int
     cached: int
     tokens: int
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_id("sluice_embedder")
-
 
 @attr.define
-class SluiceSuite(BaseFacet):
+class SluiceSuite(_Facet):
     """Summary of a gate: number of checks, number of blocking checks, and the checks that failed."""
 
+    _name = "sluice_suite"
     suites: list[str]
     checks: int
     blocking: int
     failed: list[str]
-
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_id("sluice_suite")
 
 
 def generation(run: Run) -> SluiceGeneration:
@@ -74,10 +77,7 @@ def generation(run: Run) -> SluiceGeneration:
         collection=target.collection,
         generation=target.number,
         physical=target.backing_collection,
-        chunker=target.profile.chunker,
-        embedder=target.profile.embedder,
-        entities=target.profile.entities,
-        dim=target.profile.dim,
+        **asdict(target.profile),
     )
 
 

@@ -55,11 +55,8 @@ def _deliver(events: PostgresLineage, send: Send, event: Unsent) -> bool:
         return True
     except Terminal as error:
         events.park(event.event_id, str(error))
-        log.warning(
-            "sluice: Marquez rejected lineage event %d; it stays in the ledger, not sent again: %s",
-            event.event_id,
-            error,
-        )
+        rejected = "sluice: Marquez rejected lineage event %d; it stays in the ledger, not sent again: %s"
+        log.warning(rejected, event.event_id, error)
         return False
     except UnprocessableEvent as error:
         if event.attempts + 1 >= MAX_ATTEMPTS:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from sluice.airflow import xcom
+from sluice.airflow import dependencies, xcom
+from sluice.errors import NotFound
 
 if TYPE_CHECKING:
     from sluice.airflow import lineage
@@ -32,7 +32,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     from sluice.airflow import lineage, permission
     from sluice.model.sizes import size_in_words
 
-    with _opened() as sluice:
+    with dependencies.opened(LEASE_S) as sluice:
         request = _request(params, orchestrator(dag_run.run_id, dag_run.dag_id))
         spec, approved = request.spec, request.approve_shrink
         who = {"user": permission.triggered_by(dag_run), "kind": permission.run_kind(dag_run)}
@@ -65,7 +65,7 @@ def work(stage: str, ref: Json) -> Json:
     from sluice.pipeline import stages
 
     batch, row = BatchRef.from_json(ref), stages.BY_NAME[stage]
-    with _opened() as sluice:
+    with dependencies.opened(LEASE_S) as sluice:
         run = sluice.ledger.runs.get(UUID(batch.run_id))
         done = sluice.checkpoints.carry_out(run, row, batch)
         gates, stats = sluice.ledger.quality.gates(run, batch.batch), sluice.ledger.runs.stages(run)
@@ -88,7 +88,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
     run_id = ti.xcom_pull(task_ids="plan", key=xcom.RUN)
     if run_id is None:
         raise AirflowSkipException("This is a dry run, so there is nothing to finish.")
-    with _opened() as sluice:
+    with dependencies.opened(LEASE_S) as sluice:
         run = sluice.ledger.runs.get(UUID(run_id))
         summary = sluice.pipeline.finishing.finish(run)
         removed = _counts(sluice.ledger.runs.stages(run), recording.WHOLE_RUN, "finish").get("removed", 0)
@@ -102,10 +102,8 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
         lineage.emit(run, [(lineage.source(run), None)], changed)
         quarantined = quarantined_by(sluice.catalog, run.source.spec, summary)
     lines, result = summary.lines(quarantined), summary.to_json()
-    for line in lines:
-        log.info("sluice: %s", line)
+    _log_report(lines, "run summary", result)
     ti.xcom_push(key=xcom.NOTE, value=lines[0])
-    log.info("sluice: run summary as JSON %s", json.dumps(result))
     if summary.stopped:
         log.warning("sluice: %s exceeded, %d documents remain", summary.stopped, summary.remaining)
     log.info("sluice: gate results at %s", links.address(summary.gates))
@@ -144,34 +142,28 @@ def _previewed(sluice: Sluice, request: IngestRequest, ti: Any) -> list[Json]:
     `batch_size`. Raises BadRequest for a replay."""
     report = sluice.dry_run.preview(request)
     lines, result = report.lines(), report.to_json()
-    for line in lines:
-        log.info("sluice: %s", line)
-    log.info("sluice: dry run as JSON %s", json.dumps(result))
+    _log_report(lines, "dry run", result)
     ti.xcom_push(key=xcom.DRY_RUN, value=result)
     ti.xcom_push(key=xcom.NOTE, value=lines[1])
     return []
 
 
+def _log_report(lines: Iterable[str], kind: str, report: Json) -> None:
+    for line in lines:
+        log.info("sluice: %s", line)
+    log.info("sluice: %s as JSON %s", kind, json.dumps(report))
+
+
 def _with_ledgers_run(ti: Any, call: Callable[[Sluice, UUID], T]) -> T | None:
     """Calls `call` with the run's id. None: `plan` did not create a run in the ledger, or this is a dry run."""
-    from sluice.errors import NotFound
-
     run_id = ti.xcom_pull(task_ids="plan", key=xcom.RUN)
     if run_id is None:
         return None
-    with _opened() as sluice:
+    with dependencies.opened(LEASE_S) as sluice:
         try:
             return call(sluice, UUID(run_id))
         except NotFound:
             return None
-
-
-@contextmanager
-def _opened() -> Iterator[Sluice]:
-    from sluice.airflow.dependencies import opened
-
-    with opened(LEASE_S) as sluice:
-        yield sluice
 
 
 def _counts(stats: Iterable[StageStat], batch: int, stage: str) -> dict[str, int]:
@@ -185,17 +177,12 @@ def _request(params: Mapping[str, Any], orchestrator: str) -> IngestRequest:
     from sluice.sources.schemes import canonical
 
     replay = params["replay"]
+    settings: dict[str, Any] = {name: _tuple(params[name]) for name in ("access_groups", "include", "exclude")}
+    settings["retention_days"] = params["retention_days"]
+    uri = canonical(params["source"])  # as it is saved, so that its present owner is found
     names = ("mode", "approve_shrink", "max_documents", "max_tokens", "max_cost", "batch_size")
     return IngestRequest(
-        SourceSpec(
-            uri=canonical(params["source"]),  # as it is saved, so that its present owner is found
-            collection=params["collection"],
-            tenant=params["tenant"],
-            access_groups=_tuple(params["access_groups"]),
-            retention_days=params["retention_days"],
-            include=_tuple(params["include"]),
-            exclude=_tuple(params["exclude"]),
-        ),
+        SourceSpec(uri, params["collection"], params["tenant"], **settings),
         replay=None if replay is None else tuple(UUID(each) for each in replay),
         orchestrator=orchestrator,
         **{name: params[name] for name in names},

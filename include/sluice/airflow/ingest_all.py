@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
+
+from sluice.airflow import dependencies, permission
+from sluice.errors import Terminal
 
 if TYPE_CHECKING:
     from sluice.model.source import SavedSource, SourceSpec
@@ -30,15 +33,6 @@ class Choice:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Results by name of the source, with the reasons of failures and of skipped sources."""
-
-    done: list[str]
-    failed: dict[str, str]
-    left_out: dict[str, str]
-
-
 def events(dag_run: Any, triggering: Iterable[Any], every: Any) -> list[Any]:
     """The events of an asset-triggered run: those that started it, and those since. Other runs have none.
 
@@ -58,11 +52,9 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
     Raises Forbidden if the run should have a user and has none.
     """
     from sluice.access import ingestion
-    from sluice.airflow import permission
-    from sluice.airflow.dependencies import opened
 
     user = permission.triggered_by(dag_run)
-    with opened() as sluice:
+    with dependencies.opened() as sluice:
         may = ingestion.may_repeat(sluice.ledger, user)
         saved = sluice.ledger.sources.saved(params["tenant"] or None, params["collection"] or None)
         saved = [each for each in saved if may(each.spec)]
@@ -108,7 +100,7 @@ def named(saved: Sequence[SavedSource], events: Sequence[Any]) -> Choice:
     derived from the event, so an event that a later run gets again finds the same run.
     """
     choice = Choice()
-    known = {(each.spec.tenant, each.spec.collection, each.spec.uri): each for each in saved}
+    known = _by_place(saved)
     elements: dict[str, Json] = {}
     for event in events[:MAX_SOURCES]:
         place, name = _place(event.extra), f"event {event.id}"
@@ -126,31 +118,24 @@ def named(saved: Sequence[SavedSource], events: Sequence[Any]) -> Choice:
 
 
 def report(elements: Sequence[Json] | None, dag_run: Any, ti: Any) -> Json:
-    """The result of each source. Raises Terminal that names the sources that failed; the others are ingested
-    nevertheless."""
-    from sluice.errors import Terminal
-
+    """The results by name of the source: those ingested, and the reasons of failures and of skipped sources. Raises
+    Terminal that names the sources that failed; the others are ingested nevertheless."""
     if elements is None:
         raise Terminal("The task plan failed, so no source was ingested. See the log of the task plan.")
     states = ti.get_task_states(dag_run.dag_id, task_ids=["ingest"], run_ids=[dag_run.run_id]).get(dag_run.run_id, {})
     outcomes = [(each, str(states.get(f"ingest_{index}"))) for index, each in enumerate(elements)]
     failed = _reasons([each for each, state in outcomes if state not in ("success", "skipped")])
-    outcome = Outcome(
-        done=[each["title"] for each, state in outcomes if state == "success"],
-        failed={title: why for title, why in failed.items() if not why.startswith("Busy:")},
-        left_out={
-            **(ti.xcom_pull(task_ids="plan", key=LEFT_OUT) or {}),
-            **{each["title"]: "an earlier run triggered it" for each, state in outcomes if state == "skipped"},
-            **{title: why for title, why in failed.items() if why.startswith("Busy:")},
-        },
-    )
-    result = asdict(outcome)
+    busy = {title: failed.pop(title) for title, why in list(failed.items()) if why.startswith("Busy:")}
+    skipped = {each["title"]: "an earlier run triggered it" for each, state in outcomes if state == "skipped"}
+    done = [each["title"] for each, state in outcomes if state == "success"]
+    left_out = (ti.xcom_pull(task_ids="plan", key=LEFT_OUT) or {}) | skipped | busy
+    result = {"done": done, "failed": failed, "left_out": left_out}
     log.info("sluice: %s", json.dumps(result))
     ti.xcom_push(key=SUMMARY, value=result)
-    if outcome.failed:
-        lines = "".join(f"\n- {title}: {why}" for title, why in outcome.failed.items())
-        others = ", the others succeeded" if outcome.done else ""
-        raise Terminal(f"{len(outcome.failed)} of {len(outcomes)} sources failed{others}:{lines}")
+    if failed:
+        lines = "".join(f"\n- {title}: {why}" for title, why in failed.items())
+        others = ", the others succeeded" if done else ""
+        raise Terminal(f"{len(failed)} of {len(outcomes)} sources failed{others}:{lines}")
     return result
 
 
@@ -171,6 +156,10 @@ def _element(saved: SavedSource, occasion: str) -> Json:
 def _name(spec: SourceSpec) -> str:
     name = f"{spec.tenant}/{spec.collection} {spec.uri}"
     return name if len(name) <= _TITLE_CHARS else f"{name[:150]}…{name[-49:]}"
+
+
+def _by_place(saved: Iterable[SavedSource]) -> dict[Place, SavedSource]:
+    return {(each.spec.tenant, each.spec.collection, each.spec.uri): each for each in saved}
 
 
 def _place(extra: Any) -> Place | None:
@@ -198,20 +187,18 @@ def _rejection(place: Place | None) -> str:
 
 def _reasons(elements: Sequence[Json]) -> dict[str, str]:
     """The reason of each failure: from the plan, or the run's error in the ledger."""
-    from sluice.airflow.dependencies import opened
     from sluice.airflow.ingest import orchestrator
 
     reasons = {each["title"]: each["rejection"] for each in elements if "rejection" in each}
     tried = [each for each in elements if "rejection" not in each]
     if not tried:
         return reasons
-    with opened() as sluice:
-        saved = {
-            (each.spec.tenant, each.spec.collection, each.spec.uri): each for each in sluice.ledger.sources.saved()
-        }
+    with dependencies.opened() as sluice:
+        saved = _by_place(sluice.ledger.sources.saved())
         for each in tried:
-            place = tuple(each["conf"][key] for key in ("tenant", "collection", "source"))
-            run = sluice.ledger.runs.last_by(saved[place], orchestrator(each["trigger_run_id"]))
-            unknown = f"see the run {each['trigger_run_id']} of sluice_ingest"
+            conf, run_id = each["conf"], each["trigger_run_id"]
+            source = saved[conf["tenant"], conf["collection"], conf["source"]]
+            run = sluice.ledger.runs.last_by(source, orchestrator(run_id))
+            unknown = f"see the run {run_id} of sluice_ingest"
             reasons[each["title"]] = run.error if run and run.error else unknown
     return reasons

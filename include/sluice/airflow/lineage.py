@@ -61,6 +61,7 @@ _MADE_FROM: dict[str, dict[str, tuple[str, str]]] = {
 
 Name = tuple[str, str]  # namespace, name
 Read = tuple[Name, str | None]  # dataset, fields
+Embedded = tuple[int, int, int]  # vectors computed, vectors from the cache, tokens
 Written = tuple[Name, str | None, int | None]  # dataset, fields, rows written or removed (None: not counted)
 
 
@@ -92,7 +93,7 @@ def artefact(run: Run, stage: str) -> Name:
 
 def of_stage(
     settings: Settings, run: Run, stage: Stage, gates: Iterable[GateResult], counts: Mapping[str, int]
-) -> tuple[list[Read], list[Written], Sequence[GateResult], tuple[int, int, int] | None]:
+) -> tuple[list[Read], list[Written], Sequence[GateResult], Embedded | None]:
     """The arguments of `emit` for a stage: datasets read, datasets written, gate results, and the cost of embedding.
     The stage that reads an artefact reports its gate, because OpenLineage has assertions for inputs only."""
     # A scan has no dataset of its own: its result is in the ledger.
@@ -121,10 +122,9 @@ def emit(
     inputs: Iterable[Read],
     outputs: Iterable[Written],
     gates: Sequence[GateResult] = (),
-    embedded: tuple[int, int, int] | None = None,
+    embedded: Embedded | None = None,
 ) -> None:
-    """Emits one event. `gates`: results of checks on the first input. `embedded`: vectors computed, vectors from the
-    cache, tokens. An error is logged, never raised."""
+    """Emits one event. `gates`: results of checks on the first input. An error is logged, never raised."""
     from airflow.providers.openlineage.api import emit_dataset_lineage, is_openlineage_active
 
     if not is_openlineage_active():
@@ -158,7 +158,7 @@ def _input(name: Name, fields: str | None, gates: Sequence[GateResult]) -> Input
     return InputDataset(namespace=name[0], name=name[1], facets=facets, inputFacets=input_facets)
 
 
-def _output(run: Run, written: Written, read: Sequence[Read], embedded: tuple[int, int, int] | None) -> OutputDataset:
+def _output(run: Run, written: Written, read: Sequence[Read], embedded: Embedded | None) -> OutputDataset:
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 

@@ -62,18 +62,9 @@ def opening(conf: Mapping[str, Any] | None, dag_id: str = DAG_ID) -> str:
     place = str(collection) if tenant == "default" else f"{tenant}/{collection}"
     if dag_id == DAG_ID:
         place = f"{place}: {_source(params)}"
-    unusual = [
-        words
-        for words, holds in (
-            ("dry run", params.get("dry_run")),
-            ("replay", params.get("replay") is not None),
-            ("full", params.get("mode") == "full"),
-            ("all", params.get("all")),
-            ("repair", params.get("repair")),
-            ("deep", params.get("deep")),
-        )
-        if holds
-    ]
+    options = {"dry run": params.get("dry_run"), "replay": params.get("replay") is not None}
+    options |= {"full": params.get("mode") == "full", **{name: params.get(name) for name in ("all", "repair", "deep")}}
+    unusual = [words for words, holds in options.items() if holds]
     return place + (f" ({', '.join(unusual)})" if unusual else "")
 
 

@@ -7,6 +7,9 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sluice.airflow import dependencies
+from sluice.errors import Disagreement
+
 if TYPE_CHECKING:
     from sluice.maintenance.reconciliation import ReconciliationReport
 
@@ -15,10 +18,7 @@ log = logging.getLogger(__name__)
 
 def compare(params: Mapping[str, Any]) -> dict[str, Any]:
     """Compares the stores, repairs them if set, and logs the report. Raises Disagreement if differences remain."""
-    from sluice.airflow.dependencies import opened
-    from sluice.errors import Disagreement
-
-    with opened() as sluice:
+    with dependencies.opened() as sluice:
         report = sluice.reconciliation.reconcile(
             collection=params["collection"] or None,
             repair=params["repair"],

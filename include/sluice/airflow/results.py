@@ -27,16 +27,14 @@ def _ingest(xcoms: XComs) -> str | None:
 
 
 def _ingest_all(xcoms: XComs) -> str | None:
-    report = _returned(xcoms, "report")
-    if report is None:
+    if (report := _returned(xcoms, "report")) is None:
         return None
     done, skipped = len(report["done"]), len(report["left_out"])
     return ", ".join([f"{done} ingested", *([f"{skipped} skipped"] if skipped else [])])
 
 
 def _reconcile(xcoms: XComs) -> str | None:
-    report = _returned(xcoms, "compare")
-    if report is None:
+    if (report := _returned(xcoms, "compare")) is None:
         return None
     counts = ", ".join(f"{report[name]:,} {name}" for name in ("missing", "surplus", "stale", "repaired"))
     return f"{counts} in {_counted(len(report['collections']), 'collection')}"
@@ -45,8 +43,7 @@ def _reconcile(xcoms: XComs) -> str | None:
 def _retention(xcoms: XComs) -> str | None:
     if purged := _returned(xcoms, "purge"):
         return f"{_documents(purged)} deleted"
-    expired = _returned(xcoms, "look")
-    if expired is None:
+    if (expired := _returned(xcoms, "look")) is None:
         return None
     if not expired["documents"]:
         return "no document has expired"

@@ -9,6 +9,9 @@ from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID, uuid4
 
+from sluice.airflow import dependencies, permission
+from sluice.errors import Busy
+
 log = logging.getLogger(__name__)
 
 
@@ -30,12 +33,10 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
     run should have a user and has none.
     """
     from sluice.access import ingestion
-    from sluice.airflow import permission
-    from sluice.airflow.dependencies import opened
 
     ids, chunks = [], 0
     user = permission.triggered_by(dag_run)
-    with opened() as sluice:
+    with dependencies.opened() as sluice:
         as_of = sluice.ledger.retention.clock()
         may = ingestion.may_repeat(sluice.ledger, user)
         for each in sluice.purging.expired(as_of, params["collection"] or None, may=may):
@@ -46,9 +47,8 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
                 *(each.document_id, each.external_id, each.tenant, each.collection, each.chunks),
                 each.expired_at.isoformat(),
             )
-        apply = not params["dry_run"] or (
-            sluice.settings.retention_apply and permission.run_kind(dag_run) == "scheduled"
-        )
+        nightly = sluice.settings.retention_apply and permission.run_kind(dag_run) == "scheduled"
+        apply = not params["dry_run"] or nightly
         listed = f"purges/{uuid4()}.json"
         if apply and ids:
             sluice.blobs.write(listed, json.dumps(ids).encode())
@@ -60,11 +60,8 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
 def prune(expired: Expired, dag_run: Any) -> dict[str, Any]:
     """Counts history that is no longer used, and removes it if the nightly run is set to remove. History belongs to no
     single tenant, so a run that a user triggered only counts."""
-    from sluice.airflow import permission
-    from sluice.airflow.dependencies import opened
-
     apply = expired["apply"] and permission.triggered_by(dag_run) is None
-    with opened() as sluice:
+    with dependencies.opened() as sluice:
         report = sluice.pruning.prune(apply=apply).to_json()
     log.info("sluice: prune %s", json.dumps(report))
     return report
@@ -79,10 +76,7 @@ def way(expired: Expired, approve_above: int) -> str | None:
 
 def purge(params: Mapping[str, Any], expired: Expired, dag_run: Any) -> dict[str, Any]:
     """Deletes exactly the documents that `look` listed. Raises Busy if an ingest holds the lease of a source."""
-    from sluice.airflow.dependencies import opened
-    from sluice.errors import Busy
-
-    with opened() as sluice:
+    with dependencies.opened() as sluice:
         report = sluice.purging.purge(
             datetime.fromisoformat(expired["as_of"]),
             collection=params["collection"] or None,

@@ -7,6 +7,7 @@ Marquez: the API server sends the events later (`sluice.airflow.forward`).
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -44,17 +45,9 @@ def write(event: dict[str, Any], settings: Settings) -> None:
     if settings.lineage_names == "masked":
         event = events.masked(event, lineage_key(settings))
     event = events.cleaned(event)
-    store = lineage_events(settings, timeout_s=TIMEOUT_S)
-    try:
-        store.add(
-            event,
-            sluice_run_id=run_id,
-            inputs=events.datasets(event, "inputs"),
-            outputs=events.datasets(event, "outputs"),
-            parked=events.unfit(event),
-        )
-    finally:
-        store.close()
+    inputs, outputs = events.datasets(event, "inputs"), events.datasets(event, "outputs")
+    with closing(lineage_events(settings, timeout_s=TIMEOUT_S)) as store:
+        store.add(event, sluice_run_id=run_id, inputs=inputs, outputs=outputs, parked=events.unfit(event))
 
 
 @lru_cache(maxsize=1)

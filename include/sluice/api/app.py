@@ -58,9 +58,7 @@ def create_app(
         title="Sluice",
         version=__version__,
         description=_DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
+        openapi_url=None,  # and so none of FastAPI's pages
         redirect_slashes=False,
         lifespan=_lifespan,
     )

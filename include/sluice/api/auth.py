@@ -38,12 +38,8 @@ class Guard:
         request = Request(scope)
         caller = await self._authenticate(request)
         if not caller:
-            rejection = problem(
-                request,
-                401,
-                "Sign in to Airflow, or send Authorization: Bearer with a token from POST /auth/token.",
-                {"WWW-Authenticate": "Bearer"},
-            )
+            detail = "Sign in to Airflow, or send Authorization: Bearer with a token from POST /auth/token."
+            rejection = problem(request, 401, detail, {"WWW-Authenticate": "Bearer"})
             await rejection(scope, receive, send)
             return
         request.state.sluice_caller = caller

@@ -27,18 +27,5 @@ _serve("/", "page.html")
 _serve("/lineage", "lineage.html")
 _serve("/gates", "gates.html")
 _serve("/api/v1/docs", "docs.html")
-for _name in (
-    "page.css",
-    "page.js",
-    "lineage.js",
-    "picture.js",
-    "gates.js",
-    "docs.js",
-    "schema.js",
-    "try.js",
-    "steps.js",
-    "results.js",
-    "highlight.js",
-    "client.js",
-):
-    _serve(f"/{_name}", _name)
+for _file in (*_FOLDER.glob("*.css"), *_FOLDER.glob("*.js")):
+    _serve(f"/{_file.name}", _file.name)

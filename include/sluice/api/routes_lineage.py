@@ -16,7 +16,7 @@ from sluice.api.auth import Caller
 from sluice.api.backend import in_thread
 from sluice.api.problems import documented
 from sluice.api.routes_quarantine import FailedCheck, failed_check
-from sluice.api.schemas import Location
+from sluice.api.schemas import ShownPassage
 from sluice.model.gates import GateTotal
 from sluice.model.metadata import FLAGS
 from sluice.quality import labels
@@ -99,18 +99,7 @@ class Flag(BaseModel):
     label: str = Field(description="The check's assertion in words.")
 
 
-class PassageAnswer(BaseModel):
-    chunk_id: UUID
-    document_id: UUID
-    external_id: str
-    title: str
-    text: str = Field(description="Plain text; show it as text, never as HTML.")
-    uri: str
-    location: Location
-    metadata: dict[str, Any]
-    version: int
-    generation: int
-    run_id: UUID
+class PassageAnswer(ShownPassage):
     flags: list[Flag] = Field(description="Checks that flagged its document, as the document's metadata names them.")
 
 

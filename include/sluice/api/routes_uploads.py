@@ -106,9 +106,8 @@ def _check_quota(backend: Backend, tenant: str, form: _Form) -> None:
     """Raises Full before anything is stored. For a name that was uploaded before, the run decides instead, because the
     new version may be no larger."""
     sluice, place = backend.sluice, {"tenant": tenant, "collection": form.collection, "name": form.name}
-    if not backend.quotas.fits(sluice.ledger, tenant, len(form.content)) and not uploads.known(
-        sluice.blobs, sluice.keyring, **place
-    ):
+    fits = backend.quotas.fits(sluice.ledger, tenant, len(form.content))
+    if not fits and not uploads.known(sluice.blobs, sluice.keyring, **place):
         raise Full(
             f"The quota of tenant {tenant} is reached. Nothing was stored. Delete documents, also those in quarantine, "
             "or ask an operator for a larger quota (`sluice tenants set`)."

@@ -84,22 +84,25 @@ class Explanation(BaseModel):
     run_id: UUID
 
 
-class SearchResult(BaseModel):
+class ShownPassage(BaseModel):
     chunk_id: UUID
     document_id: UUID
     external_id: str
     title: str
     text: str = Field(description="Plain text; show it as text, never as HTML.")
-    score: float = Field(
-        description="Compare it within this answer only. If the retriever sparse was used, it shows the rank alone; "
-        "otherwise it is the cosine similarity."
-    )
     uri: str
     location: Location
     metadata: dict[str, Any]
     version: int
     generation: int
     run_id: UUID
+
+
+class SearchResult(ShownPassage):
+    score: float = Field(
+        description="Compare it within this answer only. If the retriever sparse was used, it shows the rank alone; "
+        "otherwise it is the cosine similarity."
+    )
     similarity: float | None = Field(
         None,
         description="Cosine similarity to the question, -1 to 1. Only with `min_score` or `explain`, and the retriever "

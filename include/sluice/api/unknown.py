@@ -25,8 +25,7 @@ def reject_unknown(request: Request) -> None:
         ("header", [name for name in request.headers if name.startswith("x-sluice-")], HEADERS, "header"),
     ):
         if message := unknown_names(given, names, what):
-            errors.append(
-                {"loc": (where, next(each for each in given if each not in names)), "msg": message, "type": "unknown"}
-            )
+            first = next(each for each in given if each not in names)
+            errors.append({"loc": (where, first), "msg": message, "type": "unknown"})
     if errors:
         raise RequestValidationError(errors)

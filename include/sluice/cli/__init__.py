@@ -40,19 +40,13 @@ def root(
 for command in (documents.ingest, documents.search, operating.status, operating.reconcile, operating.doctor):
     app.command()(command)
 app.command(name="eval")(documents.evaluate)
-app.command()(operating.migrate)
-app.command()(access.grant)
-app.command()(access.revoke)
-app.command()(retention.purge)
-app.command()(retention.prune)
+for other in (operating.migrate, access.grant, access.revoke, retention.purge, retention.prune):
+    app.command()(other)
 app.add_typer(access.app, name="access")
 app.add_typer(collections.app, name="collections")
 app.add_typer(collections.documents, name="documents")
-app.add_typer(gates.app, name="gates")
-app.add_typer(sources.app, name="sources")
-app.add_typer(retention.app, name="retention")
-app.add_typer(quarantine.app, name="quarantine")
-app.add_typer(tenants.app, name="tenants")
+for group in (gates, sources, retention, quarantine, tenants):
+    app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 
 def main() -> None:

@@ -54,9 +54,8 @@ def grant(
     if known is False:
         lines.append(f"Airflow has no user {user}; the grant was saved nevertheless.")
     elif known is None:
-        lines.append(
-            f"The user {user} was not checked: the address of Airflow's database is not set, or it did not answer."
-        )
+        why = "the address of Airflow's database is not set, or it did not answer"
+        lines.append(f"The user {user} was not checked: {why}.")
     tell(report, json_, *lines)
 
 
@@ -84,31 +83,26 @@ def access_list(
     """List grants by user, and for each source its groups and readers."""
     from sluice.access.grant_changes import tenants
     from sluice.access.policy import readable_by
-    from sluice.pipeline import generations
+    from sluice.pipeline.generations import live_generations
     from sluice.sources.schemes import canonical
 
     with opened() as sluice:
         if tenant is not None and tenant not in (known := tenants(sluice.ledger)):
             raise NotFound(f"There is no tenant {tenant!r}. Known tenants: {', '.join(known)}.")
         if collection is not None:
-            generations.live_generations(
-                sluice.ledger.collections, collection
-            )  # raises NotFound where it is misspelled
+            live_generations(sluice.ledger.collections, collection)  # raises NotFound where it is misspelled
         grants = sluice.ledger.grants.all(tenant)
         saved = sluice.ledger.sources.saved(tenant, collection)
     if source is not None:
         saved = [each for each in saved if each.spec.uri == canonical(source)]
         if not saved:
             raise NotFound(f"There is no saved source {source}. `sluice sources list` shows the saved sources.")
-    by_source = collection is not None or source is not None
-    shown = [] if by_source else grants
+    shown = grants if collection is None and source is None else []
     lines = [f"{each.principal} may, in tenant {each.tenant}, {_named(each)}" for each in shown]
     lines += [line for each in saved for line in _source_lines(each, grants)]
-    tell(
-        {"grants": [each.to_json() for each in grants], "sources": [readable_by(each.spec, grants) for each in saved]},
-        json_,
-        *(lines or ["There is no grant and no saved source."]),
-    )
+    sources = [readable_by(each.spec, grants) for each in saved]
+    report = {"grants": [each.to_json() for each in grants], "sources": sources}
+    tell(report, json_, *(lines or ["There is no grant and no saved source."]))
 
 
 # --- details -----------------------------------------------------------------------------------------------------

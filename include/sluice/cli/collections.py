@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from sluice.cli.terminal import FAILED, OK, Apply, Json, opened, tell, tell_deletion
+from sluice.cli.terminal import Apply, Json, opened, tell, tell_deletion
 from sluice.errors import BadRequest
 
 app = typer.Typer(help="Collections: list them, delete one.", no_args_is_help=True)
@@ -54,7 +54,6 @@ def collections_delete(
     of = f" of tenants {', '.join(tenants)}" if tenants else ""
     named = f"collection {collection}, {preview.sources} sources{of}"
     tell_deletion(named, replace(preview, tenants=tenants), report, json_)
-    raise typer.Exit(FAILED if report and report.left else OK)
 
 
 @documents.command("delete")
@@ -67,7 +66,6 @@ def documents_delete(document_id: Documents, apply: Apply = False, json_: Json =
         single = len(set(document_id)) == 1
         report = sluice.deletion.delete_documents(document_id, actor="cli") if apply or single else None
     tell_deletion(f"{preview.documents} documents", preview, report, json_)
-    raise typer.Exit(FAILED if report and report.left else OK)
 
 
 @documents.command("restore")
@@ -77,8 +75,5 @@ def documents_restore(document_id: Documents, json_: Json = False) -> None:
         raise BadRequest("Give the ids of documents.")
     with opened() as sluice:
         sources = {sluice.deletion.restore(each).spec.uri for each in document_id}
-    tell(
-        {"restored": len(document_id), "sources": sorted(sources)},
-        json_,
-        f"The next run of {', '.join(sorted(sources))} ingests {len(document_id)} documents again.",
-    )
+    line = f"The next run of {', '.join(sorted(sources))} ingests {len(document_id)} documents again."
+    tell({"restored": len(document_id), "sources": sorted(sources)}, json_, line)

@@ -12,9 +12,13 @@ from sluice.cli.terminal import (
     OK,
     QUARANTINED,
     STOPPED,
+    AccessGroups,
     Collection,
+    Exclude,
+    Include,
     Json,
     Progress,
+    RetentionDays,
     Tenant,
     Yes,
     confirm_hiding,
@@ -33,15 +37,11 @@ def ingest(
     uri: Annotated[str, typer.Argument(help="file:///folder, s3://…, https://…: see docs/sources.md.")],
     collection: Collection = "docs",
     tenant: Tenant = "default",
-    access_group: Annotated[list[str] | None, typer.Option(help="Who may read; repeat. Not given: as saved.")] = None,
+    access_group: AccessGroups = None,
     everyone: Annotated[bool, typer.Option("--everyone", help="The whole tenant may read (the default).")] = False,
-    retention_days: Annotated[
-        int | None, typer.Option(min=0, help="Days until documents expire; 0: never. Not given: as saved.")
-    ] = None,
-    include: Annotated[
-        list[str] | None, typer.Option(help="Globs of paths to ingest; *.zip!/: in zips; repeat.")
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Globs of paths to skip; repeat.")] = None,
+    retention_days: RetentionDays = None,
+    include: Include = None,
+    exclude: Exclude = None,
     full: Annotated[
         bool, typer.Option("--full", help="Read everything again; embeddings come from the cache.")
     ] = False,
@@ -146,9 +146,8 @@ def _filter(text: str) -> tuple[str, Any]:
         return field, json.loads(value)
     except (ValueError, RecursionError):
         if value.startswith(("{", "[", '"')):
-            raise typer.BadParameter(
-                f"{value!r} begins like JSON, but is not valid JSON.", param_hint="--filter"
-            ) from None
+            wrong = f"{value!r} begins like JSON, but is not valid JSON."
+            raise typer.BadParameter(wrong, param_hint="--filter") from None
         return field, value
 
 

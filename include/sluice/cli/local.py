@@ -37,9 +37,8 @@ def use_local_stack(environ: MutableMapping[str, str] = os.environ) -> None:
         variables = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         advice = "Run `make up` again as its owner, or set SLUICE_DATABASE_URL."
-        raise BadRequest(
-            f"{file} has the addresses of the local stack and cannot be read ({error}). {advice}"
-        ) from None
+        what = f"{file} has the addresses of the local stack and cannot be read ({error})."
+        raise BadRequest(f"{what} {advice}") from None
     for name, value in variables.items():
         if name.startswith("SLUICE_"):
             environ.setdefault(name, value)

@@ -33,7 +33,8 @@ def quarantine_list(
     with opened() as sluice:
         records = _all(sluice, tenant, collection, code)
     lines = [
-        f"{each.document_id}  {each.collection}  {each.code:<18} {_size(each):<16} {each.external_id}: {_brief(each)}"
+        f"{each.document_id}  {each.collection}  {each.code:<18} {_size(each):<16} {each.external_id}: "
+        + shorten(each.reason, 100, placeholder=" …")
         for each in records
     ]
     tell({"quarantine": [each.to_json() for each in records]}, json_, *lines, f"{len(records)} in quarantine")
@@ -129,10 +130,6 @@ def _replayed(sluice: Sluice, tenant: str, records: Sequence[QuarantineRecord], 
             )
             for (uri, collection), ids in by_source.items()
         ]
-
-
-def _brief(record: QuarantineRecord) -> str:
-    return shorten(record.reason, 100, placeholder=" …")
 
 
 def _size(record: QuarantineRecord) -> str:

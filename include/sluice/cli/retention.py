@@ -14,7 +14,6 @@ from sluice.errors import BadRequest, Terminal
 
 if TYPE_CHECKING:
     from sluice.model.retention import ExpiredDocument, Retention, RetentionScope, RetentionSetting
-    from sluice.wiring.application import Sluice
 
 app = typer.Typer(
     help="How long documents are served: set by document, source or collection; the most specific setting applies.",
@@ -31,12 +30,8 @@ def show(collection: Only = None, json_: Json = False) -> None:
     """Show the retention settings. Documents without one are kept for ever."""
     with opened() as sluice:
         settings = sluice.ledger.retention.assigned(collection)
-    rows = [each.to_json() for each in settings]
-    tell(
-        {"retention": rows},
-        json_,
-        *([_setting(each) for each in settings] or ["No retention is set: all documents are kept for ever."]),
-    )
+    lines = [_setting(each) for each in settings] or ["No retention is set: all documents are kept for ever."]
+    tell({"retention": [each.to_json() for each in settings]}, json_, *lines)
 
 
 @app.command("set")
@@ -59,9 +54,7 @@ def set_(
 
     scope = _scope(collection, source, document, tenant)
     wanted = Retention(days, None if until is None else _moment(until))
-    with opened() as sluice:
-        _ask(sluice, scope, wanted, yes)
-        renewed = sluice.ledger.retention.assign(scope, wanted)
+    renewed = _assign(scope, wanted, yes)
     typer.echo(f"{_setting(RetentionSetting(scope, wanted))}. The expiry of {renewed} documents changed.")
 
 
@@ -75,9 +68,7 @@ def unset(
 ) -> None:
     """Remove a retention; that of the source or the collection applies again, or none."""
     scope = _scope(collection, source, document, tenant)
-    with opened() as sluice:
-        _ask(sluice, scope, None, yes)
-        renewed = sluice.ledger.retention.assign(scope, None)
+    renewed = _assign(scope, None, yes)
     typer.echo(f"{_named(scope)} has no retention of its own. The expiry of {renewed} documents changed.")
 
 
@@ -134,16 +125,10 @@ def prune(
 def _tell_listed(
     moment: datetime, expired: Sequence[ExpiredDocument], digest: str, collection: str | None, as_json: bool
 ) -> None:
-    chunks = sum(each.chunks for each in expired)
+    chunks, as_of = sum(each.chunks for each in expired), moment.isoformat()
     of = f" -c {collection}" if collection else ""
-    command = f"sluice purge{of} --apply --as-of {moment.isoformat()} --listed {digest}"
-    summary = {
-        "apply": False,
-        "as_of": moment.isoformat(),
-        "listed": digest,
-        "documents": len(expired),
-        "chunks": chunks,
-    }
+    command = f"sluice purge{of} --apply --as-of {as_of} --listed {digest}"
+    summary = {"apply": False, "as_of": as_of, "listed": digest, "documents": len(expired), "chunks": chunks}
     tell(
         {**summary, "expired": [each.to_json() for each in expired]},
         as_json,
@@ -153,9 +138,12 @@ def _tell_listed(
     )
 
 
-def _ask(sluice: Sluice, scope: RetentionScope, wanted: Retention | None, yes: bool) -> None:
-    if hidden := sluice.ledger.deletions.hidden_by_retention(scope, wanted):
-        confirm(f"{hidden} documents become unreadable at once, because they would be expired already.", yes)
+def _assign(scope: RetentionScope, wanted: Retention | None, yes: bool) -> int:
+    """Asks first if the change hides documents. Returns for how many the expiry changed."""
+    with opened() as sluice:
+        if hidden := sluice.ledger.deletions.hidden_by_retention(scope, wanted):
+            confirm(f"{hidden} documents become unreadable at once, because they would be expired already.", yes)
+        return sluice.ledger.retention.assign(scope, wanted)
 
 
 def _scope(collection: str, source: str, document: str, tenant: str) -> RetentionScope:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sluice.cli.terminal import (
-    FAILED,
-    OK,
+    AccessGroups,
     Apply,
     Collection,
+    Exclude,
+    Include,
     Json,
+    RetentionDays,
     Tenant,
     Yes,
     confirm_hiding,
@@ -49,11 +51,8 @@ def sources_list(
         saved = sluice.ledger.sources.saved(tenant, collection)
     rows = [{**each.to_json(), "held_by": each.held_by} for each in saved]
     lines = [line for each in saved for line in _lines(each)]
-    tell(
-        {"sources": rows},
-        json_,
-        *(lines or ["There is no saved source. An ingest saves its source; or run: sluice sources add URI"]),
-    )
+    none = "There is no saved source. An ingest saves its source; or run: sluice sources add URI"
+    tell({"sources": rows}, json_, *(lines or [none]))
 
 
 @app.command("add")
@@ -64,14 +63,10 @@ def sources_add(
     ] = None,
     collection: Collection = "docs",
     tenant: Tenant = "default",
-    access_group: Annotated[list[str] | None, typer.Option(help="Who may read; repeat. Not given: as saved.")] = None,
-    retention_days: Annotated[
-        int | None, typer.Option(min=0, help="Days until documents expire; 0: never. Not given: as saved.")
-    ] = None,
-    include: Annotated[
-        list[str] | None, typer.Option(help="Globs of paths to ingest; *.zip!/: in zips; repeat.")
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Globs of paths to skip; repeat.")] = None,
+    access_group: AccessGroups = None,
+    retention_days: RetentionDays = None,
+    include: Include = None,
+    exclude: Exclude = None,
     yes: Yes = False,
 ) -> None:
     """Save a source without ingesting it now; it is ingested when it is due."""
@@ -136,7 +131,6 @@ def sources_remove(
             preview = replace(preview, kept=preview.documents, documents=0, chunks=0, quarantined=0)
         report = sluice.deletion.remove_source(source, with_documents=with_documents, actor="cli") if apply else None
     tell_deletion(f"source {source.spec.uri}", preview, report, json_)
-    raise typer.Exit(FAILED if report and report.left else OK)
 
 
 def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule], Schedule]) -> None:

@@ -40,17 +40,15 @@ def set_(
         raise BadRequest("Give --max-documents, --max-bytes or both. Nothing was changed.")
     with opened() as sluice:
         now = sluice.ledger.quotas.use(tenant).quota
-        sluice.ledger.quotas.assign(
-            tenant, Quota(_most(max_documents, now.max_documents), _most(max_bytes, now.max_bytes))
-        )
+        quota = Quota(_most(max_documents, now.max_documents), _most(max_bytes, now.max_bytes))
+        sluice.ledger.quotas.assign(tenant, quota)
         use = sluice.ledger.quotas.use(tenant)
     tell(use.to_json(), json_, *use_lines(use))
 
 
 def use_lines(use: TenantUse) -> list[str]:
-    documents, size = (
-        f" of {most}" if most is not None else "" for most in (use.quota.max_documents, use.quota.max_bytes)
-    )
+    limits = (use.quota.max_documents, use.quota.max_bytes)
+    documents, size = ("" if most is None else f" of {most}" for most in limits)
     return [f"tenant {use.tenant}: {use.documents}{documents} documents, {use.size_bytes}{size} bytes"]
 
 

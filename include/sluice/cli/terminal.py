@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Tenant = Annotated[str, typer.Option(help="The tenant that owns the documents.")]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
+
+AccessGroups = Annotated[
+    list[str] | None, typer.Option("--access-group", help="Who may read; repeat. Not given: as saved.")
+]
+RetentionDays = Annotated[
+    int | None, typer.Option(min=0, help="Days until documents expire; 0: never. Not given: as saved.")
+]
+Include = Annotated[list[str] | None, typer.Option(help="Globs of paths to ingest; *.zip!/: in zips; repeat.")]
+Exclude = Annotated[list[str] | None, typer.Option(help="Globs of paths to skip; repeat.")]
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before documents become unreadable.")]
 
@@ -68,19 +77,18 @@ def confirm_hiding(sluice: Sluice, spec: SourceSpec, yes: bool) -> None:
         )
 
 
-def tell_deletion(what: str, preview: DeletionPreview, report: DeletionReport | None, as_json: bool) -> None:
-    """Prints what would be deleted, or (with a report) what was deleted."""
+def tell_deletion(what: str, preview: DeletionPreview, report: DeletionReport | None, as_json: bool) -> NoReturn:
+    """Prints what would be deleted, or (with a report) what was deleted, and ends the command. Exit code 1: some of it
+    could not be deleted."""
     named = f"{preview.documents} documents with {preview.chunks} chunks, {preview.quarantined} of them in quarantine"
     served = "" if preview.kept is None else f"; {preview.kept} documents stay served"
     if report is None:
-        tell(
-            {"apply": False, **preview.to_json()},
-            as_json,
-            f"{what}: {named} would be deleted{served}. Nothing was changed. To delete, run it again with --apply.",
-        )
-        return
+        line = f"{what}: {named} would be deleted{served}. Nothing was changed. To delete, run it again with --apply."
+        tell({"apply": False, **preview.to_json()}, as_json, line)
+        raise typer.Exit(OK)
     deleted = f"{report.documents} documents and {report.chunks} chunks were deleted from all stores{served}."
     tell({"apply": True, **preview.to_json(), **report.to_json()}, as_json, f"{what}: {deleted}", *report.left)
+    raise typer.Exit(FAILED if report.left else OK)
 
 
 def given(values: list[str] | None) -> tuple[str, ...] | None:

@@ -34,9 +34,8 @@ from sluice.ports.versions import Versions
 class Loaded:
     written: int = 0  # chunks
     removed: int = 0  # chunks that the new versions no longer have
-    over_quota: frozenset[UUID] = (
-        frozenset()
-    )  # documents beyond the tenant's quota: what is served of them is as before
+    # Documents beyond the tenant's quota: what is served of them is as before.
+    over_quota: frozenset[UUID] = frozenset()
     superseded: frozenset[UUID] = frozenset()  # documents that a later run supersedes, or that were erased
 
 
@@ -50,9 +49,8 @@ def load(
     own = ciphers(run.source.spec.tenant, keyring.get([each.document.document_id for each in documents]))
     superseded = frozenset(each.document.document_id for each in documents) - own.keys()
     documents = [each for each in documents if each.document.document_id in own]
-    superseded |= versions.stage(
-        run, [encrypted_version(run, each, own[each.document.document_id]) for each in documents]
-    )
+    staged = [encrypted_version(run, each, own[each.document.document_id]) for each in documents]
+    superseded |= versions.stage(run, staged)
     # Superseded documents have no pending version, so nothing would delete what is written for them now.
     documents = [each for each in documents if each.document.document_id not in superseded]
     ids = [each.document.document_id for each in documents]

@@ -33,24 +33,19 @@ class Rebuilt:
     unreadable: list[UUID]  # the document's key is destroyed, or the text does not match its hash
 
 
+@dataclass(frozen=True)
 class Rebuilder:
     """Rebuilds chunks of one generation. Decrypted keys and metadata are not kept between calls."""
 
-    def __init__(
-        self,
-        generation: Generation,
-        *,
-        keyring: Keyring,
-        cache: VectorCache,
-        embedder: Callable[[str], Embedder],
-        tokenizer: Callable[[], Any],
-    ) -> None:
-        self._generation, self._keyring, self._cache = generation, keyring, cache
-        self._embedder, self._tokenizer = embedder, tokenizer
+    generation: Generation
+    keyring: Keyring
+    cache: VectorCache
+    embedder: Callable[[str], Embedder]
+    tokenizer: Callable[[], Any]
 
     @cached_property
     def _contexts(self) -> Contexts:
-        return Contexts(self._generation.profile.chunker, self._tokenizer)
+        return Contexts(self.generation.profile.chunker, self.tokenizer)
 
     def payloads(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, dict[str, Any]]:
         """Returns the expected payloads of these chunks. A chunk whose document has no key (erased) is left out."""
@@ -62,21 +57,21 @@ class Rebuilder:
                 if chunk.version_id not in metadata:
                     metadata[chunk.version_id] = cipher.decrypt_json("metadata", chunk.sealed_metadata)
                 place = (chunk.tenant, chunk.source_id, chunk.document_id, chunk.mime)
-                payloads[chunk.chunk_id] = loading.payload(self._generation, *place, metadata[chunk.version_id])
+                payloads[chunk.chunk_id] = loading.payload(self.generation, *place, metadata[chunk.version_id])
         return payloads
 
     def points(self, chunks: Sequence[LedgerChunk]) -> Rebuilt:
         """Rebuilds points as `load` writes them. Dense vectors come from the cache and are computed where missing."""
         points: list[Point] = []
         computed, readable = 0, set[UUID]()
-        ciphers, profile = self._ciphers(chunks), self._generation.profile
+        ciphers, profile = self._ciphers(chunks), self.generation.profile
         for source, own in self.by_source(chunks):
-            index_key = self._keyring.index_key(source.spec.tenant)
+            index_key = self.keyring.index_key(source.spec.tenant)
             embedded, cost = embedding.embed(
                 list(self._documents(own, ciphers, index_key)),
-                embedder=self._embedder(profile.embedder),
+                embedder=self.embedder(profile.embedder),
                 dim=profile.dim,
-                cache=self._cache,
+                cache=self.cache,
                 index_key=index_key,
                 account=account.Unlimited(),
             )
@@ -137,7 +132,7 @@ class Rebuilder:
 
     def _ciphers(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, Cipher]:
         tenants = {chunk.document_id: chunk.tenant for chunk in chunks}
-        keys = self._keyring.get(list(tenants))
+        keys = self.keyring.get(list(tenants))
         return {document_id: Cipher(key, tenants[document_id], document_id) for document_id, key in keys.items()}
 
     def by_source(self, chunks: Iterable[LedgerChunk]) -> list[tuple[Source, list[LedgerChunk]]]:
@@ -148,8 +143,8 @@ class Rebuilder:
         return [(self._source(*owner), own) for owner, own in owners.items()]
 
     def _source(self, tenant: str, source_id: UUID) -> Source:
-        spec = SourceSpec("", self._generation.collection, tenant, access_groups=(ALL_GROUPS,))
-        return Source(source_id, spec, self._generation)
+        spec = SourceSpec("", self.generation.collection, tenant, access_groups=(ALL_GROUPS,))
+        return Source(source_id, spec, self.generation)
 
 
 def _check_vectors(embedder: str, embedded: Sequence[EmbeddedDocument]) -> None:

@@ -88,9 +88,8 @@ def read_queries(path: Path) -> dict[str, str]:
             row = json.loads(line)
             qid, text = str(row["_id"]), row["text"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise BadRequest(
-                f'{where} is not a query. Each line is one JSON object: {{"_id": …, "text": …}}.'
-            ) from error
+            wanted = 'Each line is one JSON object: {"_id": …, "text": …}.'
+            raise BadRequest(f"{where} is not a query. {wanted}") from error
         if not isinstance(text, str) or not text.strip():
             raise BadRequest(f"{where}: the text of query {qid!r} is empty or not a string. Give it one, or drop it.")
         if qid in queries:
@@ -111,9 +110,8 @@ def read_qrels(path: Path) -> dict[str, dict[str, float]]:
         if gain is None:
             if number == 0 and len(cells) == 3:
                 continue
-            raise BadRequest(
-                f"{where} is not a judgement. Each line is query-id, corpus-id and a number, tabs between."
-            )
+            wanted = "Each line is query-id, corpus-id and a number, tabs between."
+            raise BadRequest(f"{where} is not a judgement. {wanted}")
         qrels.setdefault(cells[0], {})[cells[1]] = gain
     if not qrels:
         raise BadRequest(f"{path.name} holds no judgement.")

@@ -42,6 +42,7 @@ MAX_TOP_K = 100
 REFILL_FACTOR = 4
 MAX_CANDIDATES = 5000
 RANK_CONSTANT = 60  # of reciprocal ranks, as in the index's fusion
+_PLACE = ("chunk_id", "document_id", "start", "end", "page", "version", "generation", "run_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,8 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
     started = time.perf_counter()
     question = _checked_question(request)
     generation, sources = ports.catalog.live(request.collection, principal)
-    conditions = parse_filters(
-        request.filters, generation.filter_fields
-    )  # an invalid request is rejected before any work
+    # Before any work, because it raises for an invalid request.
+    conditions = parse_filters(request.filters, generation.filter_fields)
     query = _encoded(ports, request, principal, generation, question, sources)
     retrievers = tuple(retriever for retriever in request.retrievers if getattr(query, retriever) is not None)
     passages: list[Passage] = []
@@ -182,15 +182,8 @@ def _encoded(
     if "sparse" in request.retrievers:
         terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant))
         sparse = terms if len(terms.indices) else None  # a question of stop words has no terms
-    return VectorQuery(
-        dense=dense,
-        sparse=sparse,
-        tenant=principal.tenant,
-        sources=sources,
-        filters=request.filters,
-        limit=3 * request.top_k + 10,
-        explain=request.explain,
-    )
+    limit = 3 * request.top_k + 10
+    return VectorQuery(dense, sparse, principal.tenant, sources, request.filters, limit, request.explain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,21 +271,14 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
         log.exception("Passage %s of document %s cannot be decrypted; left out", row.chunk_id, row.document_id)
         return None
     return Passage(
-        chunk_id=row.chunk_id,
-        document_id=row.document_id,
+        **{name: getattr(row, name) for name in _PLACE},
         external_id=_sent(row.external_id),
         title=_sent(title),
         text=_sent(text),
         score=candidate.score,
         uri=_sent(row.uri),
-        start=row.start,
-        end=row.end,
-        page=row.page,
         headings=headings,
         metadata=metadata,
-        version=row.version,
-        generation=row.generation,
-        run_id=row.run_id,
         scores=candidate.scores,
     )
 

@@ -121,44 +121,23 @@ class Sluice:
     def ingestion(self) -> Ingestion:
         from sluice.pipeline.ingestion import Ingestion
 
-        return Ingestion(
-            runs=self.ledger.runs,
-            renames=self.ledger.renames,
-            pipeline=self.pipeline,
-            stores=self.stores,
-            recorder=self._recorder,
-            vanished_documents=self._vanished_documents,
-            batch_size=self.settings.batch_size,
-        )
+        ledger, vanished, batch_size = self.ledger, self._vanished_documents, self.settings.batch_size
+        return Ingestion(ledger.runs, ledger.renames, self.pipeline, self.stores, self._recorder, vanished, batch_size)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
         from sluice.pipeline.checkpoints import Checkpoints
 
-        return Checkpoints(
-            runs=self.ledger.runs,
-            outbox=self.ledger.outbox,
-            blobs=self.blobs,
-            keyring=self.keyring,
-            pipeline=self.pipeline,
-            batch_size=self.settings.batch_size,
-            task_slots=self.settings.task_slots,
-        )
+        ledger, sizes = self.ledger, (self.settings.batch_size, self.settings.task_slots)
+        return Checkpoints(ledger.runs, ledger.outbox, self.blobs, self.keyring, self.pipeline, *sizes)
 
     @cached_property
     def dry_run(self) -> DryRun:
         from sluice.pipeline.preview import DryRun
 
-        return DryRun(
-            scans=self.ledger.scans,
-            deletions=self.ledger.deletions,
-            keyring=self.keyring,
-            saved_sources=self.saved_sources,
-            listing=self._listing,
-            stores=self.stores,
-            budget=_budget(self.settings),
-            max_shrink=self.settings.max_shrink,
-        )
+        scans, deletions, sources = self.ledger.scans, self.ledger.deletions, self.saved_sources
+        budget, max_shrink = _budget(self.settings), self.settings.max_shrink
+        return DryRun(scans, deletions, self.keyring, sources, self._listing, self.stores, budget, max_shrink)
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -287,17 +266,12 @@ class Sluice:
         from sluice.maintenance.rebuilding import Rebuilder
         from sluice.maintenance.reconciliation import Reconciling
 
-        ledger, keep_days = self.ledger, self.settings.artefacts_keep_days
-        return Reconciling(
-            collections=ledger.collections,
-            reconciliation=ledger.reconciliation,
-            outbox=ledger.outbox,
-            stores=self.stores,
-            objects=ObjectComparison(ledger.reconciliation, self.blobs, self.keyring, keep_days),
-            rebuilder=partial(
-                Rebuilder, keyring=self.keyring, cache=self.cache, embedder=self.embedder, tokenizer=make_tokenizer
-            ),
+        ledger, keyring, keep_days = self.ledger, self.keyring, self.settings.artefacts_keep_days
+        objects = ObjectComparison(ledger.reconciliation, self.blobs, keyring, keep_days)
+        rebuilder = partial(
+            Rebuilder, keyring=keyring, cache=self.cache, embedder=self.embedder, tokenizer=make_tokenizer
         )
+        return Reconciling(ledger.collections, ledger.reconciliation, ledger.outbox, self.stores, objects, rebuilder)
 
     # --- search
 

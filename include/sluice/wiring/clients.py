@@ -148,12 +148,8 @@ def _endpoint(settings: Settings, serving: bool) -> Endpoint:
     """The embedding endpoint. For the query service it has a short timeout and no retries, because callers wait."""
     from sluice.adapters.embedders.openai import Endpoint
 
-    endpoint = Endpoint(
-        settings.openai_base_url,
-        settings.openai_api_key.get_secret_value(),
-        settings.connect_timeout_s,
-        settings.openai_timeout_s,
-    )
+    key = settings.openai_api_key.get_secret_value()
+    endpoint = Endpoint(settings.openai_base_url, key, settings.connect_timeout_s, settings.openai_timeout_s)
     return replace(endpoint, timeout_s=settings.query_timeout_s, attempts=1) if serving else endpoint
 
 
