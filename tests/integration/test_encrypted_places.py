@@ -31,7 +31,7 @@ def result(sluice: Sluice, collection: str, question: str) -> list[str]:
 @pytest.fixture
 def old(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """What is written until it is undone has the form of release 0.2."""
-    for name in ("sluice.encryption.ciphers", "sluice.encryption.ciphers"):
+    for name in ("sluice.indexing.loading.ciphers", "sluice.pipeline.quarantine.ciphers"):
         monkeypatch.setattr(
             name, lambda tenant, keys: {each: OldCipher(key, tenant, each) for each, key in keys.items()}
         )
