@@ -14,7 +14,7 @@ from sluice.model.spelling import unknown_names
 
 def context(conf: dict[str, Any] | None) -> dict[str, Any]:
     dag = SimpleNamespace(dag_id="sluice_ingest", params={"source": 1, "access_groups": 2})
-    return {"dag": dag, "dag_run": SimpleNamespace(conf=conf)}
+    return {"dag": dag, "dag_run": SimpleNamespace(conf=conf), "task": SimpleNamespace(is_teardown=False)}
 
 
 def test_known_names_are_no_news() -> None:

@@ -64,7 +64,7 @@ def begin(context: Mapping[str, Any]) -> None:
     from sluice.airflow.task_log import shorten_sluice_errors
 
     shorten_sluice_errors()
-    if not getattr(context.get("task"), "is_teardown", False):
+    if not context["task"].is_teardown:
         check_conf(context)
 
 

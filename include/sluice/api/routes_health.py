@@ -52,7 +52,7 @@ async def _dependencies(backend: Backend) -> list[EngineState]:
     """Pings all dependencies concurrently, each within PING_TIMEOUT_S."""
     states: dict[str, EngineState] = {}
     try:
-        names = list((await backend.probes.run(lambda: backend.sluice)).pings)
+        names = list(await backend.probes.run(lambda: backend.sluice.pings))
     except Exception:
         names = list(NEEDED)  # the dependencies cannot be built: each probe below reports that
 

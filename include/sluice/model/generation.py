@@ -22,7 +22,7 @@ class Generation:
     collection: str
     number: int
     profile: Profile
-    backing_collection: str  # backing collection in Qdrant: <collection>__g<number>
+    backing_collection: str  # in Qdrant: <collection>__g<number>
     filter_fields: tuple[str, ...] = ()  # metadata keys that searches may filter on
 
     @property

@@ -48,7 +48,7 @@ class WorkItem:
     entry: ListingEntry
     new: bool
     active_hash: bytes | None = None  # keyed hash of the raw bytes of the active version; None: process it always
-    renamed: bool = False  # since its last active version
+    renamed: bool = False  # as its source reports, or by a match with a missing document
     deleted: bool = False  # manually, or purged; with `active_hash` it stays deleted while its content is the same
 
 

@@ -96,8 +96,8 @@ def load_documents(content: bytes, ciphers: Ciphers, path: str) -> list[Document
 
 
 def dump_chunked(documents: Sequence[ChunkedDocument], ciphers: Ciphers, path: str) -> bytes:
-    kept = [each for each in documents if each.document.document_id in ciphers]
-    return _write([_encrypted_row(each.document, each.chunks, ciphers, path) for each in kept])
+    readable = [each for each in documents if each.document.document_id in ciphers]
+    return _write([_encrypted_row(each.document, each.chunks, ciphers, path) for each in readable])
 
 
 def load_chunked(content: bytes, ciphers: Ciphers, path: str) -> list[ChunkedDocument]:

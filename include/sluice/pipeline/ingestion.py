@@ -64,10 +64,10 @@ class Ingestion:
             number, part = numbered
             batch = Batch(number, len(part))
             documents = self.pipeline.extraction.extract(run, batch, part)
-            cut_up = bool(documents) and not broken
-            return batch, self.pipeline.chunking.chunk(
-                run, batch, self.pipeline.validation.validate(run, batch, documents)
-            ) if cut_up else []
+            if not documents or broken:
+                return batch, []
+            passed = self.pipeline.validation.validate(run, batch, documents)
+            return batch, self.pipeline.chunking.chunk(run, batch, passed)
 
         parts = enumerate(batches(items, min(_OVERLAPPING, self.batch_size)))
         # The thread ends before the run is closed: no work of this run continues once another run may claim the source.

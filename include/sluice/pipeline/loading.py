@@ -39,7 +39,7 @@ class Loading:
         A document that exceeds the tenant's quota by now, because other runs used it up, is quarantined."""
         with self.recorder.progressing(run, batch.number, "load", len(documents)) as (counts, progress):
             counts |= {"written": 0, "removed": 0, "superseded": 0}
-            self.stores.graph_of(run.source.generation)
+            self.stores.graph_of(run.source.generation)  # raises where the graph is off, before anything is written
             beyond: list[Document] = []
 
             def load_part(part: Sequence[EmbeddedDocument]) -> list[WorkItem]:

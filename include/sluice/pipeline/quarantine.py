@@ -89,10 +89,10 @@ class Quarantine:
     ) -> int:
         """Quarantines documents with their bytes.
 
-        `raws`: bytes that are at hand; an empty mapping: retain none; None: read them again. Where extraction failed,
-        the bytes are those of `raws`. A gate runs after the bytes were freed, so there they
-        are read again. Where the bytes differ by then, none are retained and the next run tries again. A replay
-        continues to retain the bytes of a document that fails again, whatever the reason.
+        `raws`: bytes that are at hand, as where extraction failed; an empty mapping: retain none; None: read them
+        again, as a gate does, which runs after the bytes were freed. Where the bytes differ by then, none are retained
+        and the next run tries again. A replay continues to retain the bytes of a document that fails again, whatever
+        the reason.
 
         Returns how many were skipped because a later run supersedes them: their records and bytes are that run's."""
         if not failures:
