@@ -118,10 +118,18 @@ def _clean(stack: Stack, arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.force:
         listed = " and ".join(str(folder) for folder in folders)
-        if input(f"Remove {listed} with all documents, keys and passwords? Type yes: ").strip() != "yes":
-            raise DevstackError("Nothing was removed.")
+        if not _confirmed(f"Remove {listed} with all documents, keys and passwords? Type yes: "):
+            raise DevstackError("Nothing was removed. To remove it without a question: make clean FORCE=1")
     stack.clean(_print)
     return 0
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return input(question).strip() == "yes"
+    except EOFError:  # standard input is closed, e.g. in a script
+        print()
+        return False
 
 
 def _print(line: str) -> None:

@@ -3,7 +3,8 @@
     SluiceError
     ├── Transient        yes: a store is down, a lock timed out, a connection broke
     │   ├── Busy         another run has the lease of the source
-    │   └── Unavailable  a named dependency did not answer in time
+    │   └── Unavailable  a named dependency cannot be reached or fails
+    │       └── Slow       it runs, but did not answer in time
     └── Terminal         no: the same call will fail again
         ├── BadRequest   the request is not valid (usage error, HTTP 4xx)
         │   ├── NotFound   the object does not exist, or the caller may not see it
@@ -27,17 +28,31 @@ class Transient(SluiceError):
 
 START_IT = "Start it (on one machine: `make up`) and try again."
 TRY_AGAIN = "Try again when it answers."
+LESS_LOAD = (
+    "Try again when it has less load, or set a longer time: SLUICE_CALL_TIMEOUT_S, for searches SLUICE_QUERY_TIMEOUT_S."
+)
 
 
 class Unavailable(Transient):
-    """A dependency did not answer in time.
+    """A dependency cannot be reached, or it fails.
 
     `advice`: what to do. The default fits only what `make up` starts.
     """
 
+    _state = "is not available"
+
     def __init__(self, dependency: str, detail: str, advice: str = START_IT) -> None:
         self.dependency = dependency
-        super().__init__(f"{dependency} is not available: {detail.rstrip('.')}. {advice}")
+        super().__init__(f"{dependency} {self._state}: {detail.rstrip(' .')}. {advice}")
+
+
+class Slow(Unavailable):
+    """A dependency runs, but did not answer in time."""
+
+    _state = "did not answer in time"
+
+    def __init__(self, dependency: str, detail: str, advice: str = LESS_LOAD) -> None:
+        super().__init__(dependency, detail, advice)
 
 
 class Busy(Transient):

@@ -16,7 +16,7 @@ import pytest
 from neo4j import Driver, GraphDatabase
 
 from sluice.adapters.neo4j.graph import Neo4jGraph
-from sluice.errors import Terminal, Unavailable
+from sluice.errors import Slow, Terminal, Unavailable
 from sluice.model.chunk import Mention, Relation
 from sluice.model.generation import Generation, Profile
 from sluice.model.points import GraphChunk, OutboxEntry
@@ -298,14 +298,32 @@ def test_a_server_that_is_not_there_is_unavailable_in_time(silent: bool) -> None
         graph.close()
 
 
+def test_a_write_that_waits_too_long_ends_and_says_that_the_server_is_slow(
+    driver: Driver | None, graph: GraphIndex, source: Source, request: pytest.FixtureRequest
+) -> None:
+    if driver is None:
+        pytest.skip("no transactions in memory")
+    chunk = _chunk(0, ada=1)
+    graph.write(source, [chunk])
+    hasty = _client(request.getfixturevalue("stack").environment, call_timeout_s=1.0)
+    with driver.session() as session, session.begin_transaction() as transaction:
+        transaction.run("MATCH (c:Chunk {chunk_id: $id}) SET c.held = 1", id=str(chunk.chunk_id)).consume()
+        with pytest.raises(Slow, match=r"neo4j did not answer in time: remove 1 chunks.*SLUICE_CALL_TIMEOUT_S"):
+            hasty.remove_chunks(source.generation, [chunk.chunk_id])
+        transaction.rollback()
+    hasty.remove_chunks(source.generation, [chunk.chunk_id])
+    assert graph.count(source.generation) == 0
+    hasty.close()
+
+
 def test_an_address_that_is_none_is_terminal() -> None:
     with pytest.raises(Terminal, match="SLUICE_NEO4J_URI"):
         Neo4jGraph("localhost:7687", "neo4j", "secret")
 
 
-def _client(environment: dict[str, str]) -> Neo4jGraph:
+def _client(environment: dict[str, str], call_timeout_s: float = 30.0) -> Neo4jGraph:
     names = ("SLUICE_NEO4J_URI", "SLUICE_NEO4J_USER", "SLUICE_NEO4J_PASSWORD")
-    return Neo4jGraph(*(environment[name] for name in names))
+    return Neo4jGraph(*(environment[name] for name in names), call_timeout_s=call_timeout_s)
 
 
 def _source(collection: str) -> Source:

@@ -107,6 +107,8 @@ def test_a_grant_that_opens_as_much_as_it_hides_asks(world: World) -> None:
 
 def test_a_grant_is_taken_back_and_on_record(world: World) -> None:
     for command in (("revoke", "ann"), ("grant", "ann", "--remove")):
+        with pytest.raises(NotFound, match="did you mean 'acme'"):
+            said(*command, "--tenant", "acmee")
         with pytest.raises(BadRequest, match=r"3 documents of tenant acme become unreadable for ann .*--yes"):
             said(*command, "--tenant", "acme")
     assert world.ledger.grants.of("ann") != [] and world.db.deletions() == []

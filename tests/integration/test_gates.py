@@ -157,7 +157,8 @@ def test_the_cli_lists_sets_and_unsets(
         "own": True,
     }
     assert (listed()["language"]["action"], listed()["language"]["options"]) == ("block", ["deu"])
-    assert "its own" in command("gates", "list", "--collection", name).stdout
+    table = command("gates", "list", "--collection", name).stdout
+    assert table.startswith("SUITE      CHECK ") and "its own" in table
     assert sluice.ledger.quality.rules(generation(sluice, name))["documents", "too_long"] == GateRule("flag", 7.0)
     assert sluice.ingestion.ingest(IngestRequest(SourceSpec(folder.as_uri(), name), "full")).quarantine == {
         "language": 1

@@ -135,7 +135,14 @@ def test_the_cli_says_what_cannot_be_replayed(place: Place, command: Callable[..
     place.limit(None)
     both = json.loads(command("replay", "-c", place.name, "--json").stdout)
     assert (both["replayed"], both["served"], both["quarantined"], both["not_kept"]) == (1, 1, 1, 1)
-    for wrong in (("replay",), ("replay", link.document_id, "-c", place.name), ("list", "-c", "nowhere")):
+    assert command("list", "-c", place.name, "--code", "empty").exit_code == 0, "a known code, without documents"
+    for wrong in (
+        ("replay",),
+        ("replay", link.document_id, "-c", place.name),
+        ("replay", "-c", place.name, "--code", "to_long"),
+        ("list", "-c", place.name, "--code", "to_long"),
+        ("list", "-c", "nowhere"),
+    ):
         assert isinstance(command(*wrong).exception, BadRequest), wrong
     assert isinstance(command("show", uuid4()).exception, NotFound)
 

@@ -6,7 +6,7 @@ import pytest
 
 from sluice.adapters.embedders.factory import make_embedder
 from sluice.adapters.embedders.openai import Endpoint
-from sluice.errors import TRY_AGAIN, Unavailable, storable_text
+from sluice.errors import TRY_AGAIN, Slow, Unavailable, storable_text
 
 
 def test_an_endpoint_that_is_down_is_not_started_by_make() -> None:
@@ -19,6 +19,12 @@ def test_an_endpoint_that_is_down_is_not_started_by_make() -> None:
 def test_engines_are() -> None:
     assert "make up" in str(Unavailable("qdrant", "connection refused"))
     assert str(Unavailable("the source", "gone.", TRY_AGAIN)) == "the source is not available: gone. " + TRY_AGAIN
+
+
+def test_an_engine_that_is_slow_is_not_started() -> None:
+    said = str(Slow("neo4j", "write 7 chunks: The transaction was terminated. "))
+    assert said.startswith("neo4j did not answer in time: write 7 chunks: The transaction was terminated. Try again")
+    assert "SLUICE_CALL_TIMEOUT_S" in said and "make up" not in said
 
 
 def test_only_the_text_of_sluices_own_errors_is_stored() -> None:

@@ -51,7 +51,7 @@ def test_every_call_ends_in_time_as_unavailable(
     index = kind(f"http://127.0.0.1:{port}", "key", port if grpc else None, call_timeout_s=1.0)
     for call in (lambda: index.ensure(GENERATION), lambda: index.count(GENERATION), index.ping):
         start = time.monotonic()
-        with pytest.raises(Unavailable, match="qdrant is not available"):
+        with pytest.raises(Unavailable, match="qdrant did not answer in time" if silent else "is not available"):
             call()
         assert time.monotonic() - start < 20  # the default of a call is 30 s
     index.close()

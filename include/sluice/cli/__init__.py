@@ -1,5 +1,5 @@
 """`sluice`: the same pipeline without Airflow. Exit codes: 0 done, 1 failed, 2 usage or settings, 3 done with
-quarantined documents, 4 budget exceeded (run it again to continue)."""
+quarantined documents, 4 budget exceeded (run it again to continue), 130 interrupted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from sluice import __version__
 from sluice.cli import access, collections, documents, gates, operating, quarantine, retention, sources, tenants
 from sluice.cli.local import use_local_stack
-from sluice.cli.terminal import FAILED, USAGE
+from sluice.cli.terminal import FAILED, INTERRUPTED, USAGE
 from sluice.errors import BadRequest, SluiceError
 
 app = typer.Typer(
@@ -55,12 +55,13 @@ def main() -> None:
     try:
         use_local_stack()
         app()
-    except BadRequest as error:
-        typer.echo(f"sluice: {error}", err=True)
-        sys.exit(USAGE)
     except SluiceError as error:
-        typer.echo(f"sluice: {error}", err=True)
-        sys.exit(FAILED)
+        typer.echo(" ".join([f"sluice: {error}", *getattr(error, "__notes__", ())]), err=True)
+        sys.exit(USAGE if isinstance(error, BadRequest) else FAILED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            typer.echo("sluice: interrupted. What is complete is kept. To continue, run the command again.", err=True)
+        raise
 
 
 def _start_quickly() -> None:

@@ -40,6 +40,7 @@ def grant(
     with opened() as sluice:
         before = held(sluice.ledger.grants.of(user), tenant)
         if remove:
+            _check_known(sluice, tenant)
             _remove(sluice, user, tenant, before, yes, json_)
             return
         grant_changes.check_tenant(sluice.ledger, tenant, create=create_tenant)
@@ -69,6 +70,7 @@ def revoke(
     from sluice.access.policy import held
 
     with opened() as sluice:
+        _check_known(sluice, tenant)
         before = held(sluice.ledger.grants.of(user), tenant)
         _remove(sluice, user, tenant, before, yes, json_)
 
@@ -81,14 +83,13 @@ def access_list(
     json_: Json = False,
 ) -> None:
     """List grants by user, and for each source its groups and readers."""
-    from sluice.access.grant_changes import tenants
     from sluice.access.policy import readable_by
     from sluice.pipeline.generations import live_generations
     from sluice.sources.schemes import canonical
 
     with opened() as sluice:
-        if tenant is not None and tenant not in (known := tenants(sluice.ledger)):
-            raise NotFound(f"There is no tenant {tenant!r}. Known tenants: {', '.join(known)}.")
+        if tenant is not None:
+            _check_known(sluice, tenant)
         if collection is not None:
             live_generations(sluice.ledger.collections, collection)  # raises NotFound where it is misspelled
         grants = sluice.ledger.grants.all(tenant)
@@ -106,6 +107,14 @@ def access_list(
 
 
 # --- details -----------------------------------------------------------------------------------------------------
+
+
+def _check_known(sluice: Sluice, tenant: str) -> None:
+    from sluice.access.grant_changes import tenants
+    from sluice.model.spelling import unknown_names
+
+    if unknown := unknown_names([tenant], tenants(sluice.ledger), "tenant"):
+        raise NotFound(f"{unknown} Nothing was changed.")
 
 
 def _confirm(sluice: Sluice, before: Grant, after: Grant | None, yes: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,7 +65,7 @@ def ingest(
     """Bring a collection up to date with a source. Exit code 4: the budget was exceeded; run it again to continue."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline.requests import IngestRequest
-    from sluice.pipeline.summary import quarantined_by
+    from sluice.pipeline.summary import flagged_and_masked, quarantined_by
     from sluice.quality import evaluation
 
     groups = () if everyone else given(access_group)
@@ -80,7 +81,8 @@ def ingest(
         with evaluation.gates_process():
             summary = sluice.ingestion.ingest(request, on_batch=None if json_ else Progress())
         quarantined = quarantined_by(sluice.catalog, spec, summary)
-    tell(summary.to_json(), json_, *summary.lines(quarantined))
+        found = flagged_and_masked(sluice.catalog, spec, summary)
+    tell(summary.to_json(), json_, *summary.lines(quarantined), *found)
     if summary.stopped:
         raise typer.Exit(STOPPED)
     raise typer.Exit(QUARANTINED if summary.documents.quarantined else OK)
@@ -133,7 +135,7 @@ def _lines(outcome: SearchOutcome) -> list[str]:
         lines += [
             f"{rank:>2}. {passage.title}  [{passage.score:.3f}{near}]",
             f"    {passage.uri} ({where}{page}, version {passage.version})",
-            f"    {' '.join(passage.text.split())[:200]}",
+            f"    {shorten(passage.text, 200, placeholder=' …')}",
         ]
     return lines
 

@@ -18,6 +18,9 @@ app = typer.Typer(help="The checks of one collection's gates, their limits and a
 Code = Annotated[str, typer.Argument(help="Code of a check; `sluice gates list` shows them.")]
 
 
+_HEADINGS = ("SUITE", "CHECK", "ACTION", "LIMIT", "RULE", "OPTIONS")
+
+
 class Action(StrEnum):
     off = "off"
     flag = "flag"
@@ -41,12 +44,10 @@ def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
         now = ruled(check, rules.get(place, GateRule()))
         ruling = {"action": now.action, "limit": now.limit, "options": list(now.options), "own": place in own}
         checks.append({"suite": suite, "code": check.code, **ruling})
-        limit = "" if now.limit is None else f"{now.limit:g}"
+        limit = "" if now.limit is None else f"{now.limit:,.10g}"
         mark = "its own" if place in own else ""
-        lines.append(
-            f"{suite:<10} {check.code:<18} {now.action:<6} {limit:<8} {mark:<8} {' '.join(now.options)}".rstrip()
-        )
-    tell({"collection": collection, "checks": checks}, json_, *lines)
+        lines.append(_line(suite, check.code, now.action, limit, mark, " ".join(now.options)))
+    tell({"collection": collection, "checks": checks}, json_, _line(*_HEADINGS), *lines)
 
 
 @app.command("set")
@@ -81,6 +82,10 @@ def gates_unset(code: Code, collection: Collection = "docs") -> None:
     typer.echo(
         f"The suite's values apply to {code} again." if had else f"{collection} had no rule of its own for {code}."
     )
+
+
+def _line(suite: str, code: str, action: str, limit: str, rule: str, options: str) -> str:
+    return f"{suite:<10} {code:<18} {action:<6} {limit:<10} {rule:<8} {options}".rstrip()
 
 
 def _generation(sluice: Sluice, collection: str) -> Generation:

@@ -102,6 +102,19 @@ def quarantine_replay(
 # --- details ------------------------------------------------------------------------------------------------
 
 
+def _check_code(code: str) -> None:
+    """Raises BadRequest for a code that no stage and no gate uses."""
+    from sluice.model.reasons import REASONS
+    from sluice.model.spelling import unknown_names
+    from sluice.pipeline.stages import STAGES
+    from sluice.quality.checks import SUITES
+
+    checks = (check.code for checks in SUITES.values() for check in checks)
+    codes = {*REASONS, *checks, *(f"{stage.name}_failed" for stage in STAGES), "quota"}
+    if unknown := unknown_names([code], codes, "code"):
+        raise BadRequest(f"{unknown} Nothing was changed.")
+
+
 def _all(sluice: Sluice, tenant: str, collection: str | None, code: str | None) -> list[QuarantineRecord]:
     who = operator(tenant)
     if collection is not None:
@@ -111,6 +124,8 @@ def _all(sluice: Sluice, tenant: str, collection: str | None, code: str | None) 
     while page := sluice.catalog.quarantine_records(who, collection, code, limit=_PAGE, after=after):
         records += page
         after = page[-1].document_id
+    if code is not None and not records:
+        _check_code(code)  # not before: records of an older release may have a code that this one no longer uses
     return records
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -41,6 +42,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before documents be
 Apply = Annotated[bool, typer.Option("--apply", help="Delete. Not given: only report what would be deleted.")]
 
 OK, FAILED, USAGE, QUARANTINED, STOPPED = 0, 1, 2, 3, 4
+INTERRUPTED = 130  # typer's exit code after SIGINT
 
 
 @contextmanager
@@ -123,4 +125,9 @@ class Progress:
 
 def tell(value: Any, as_json: bool, *lines: str) -> None:
     """Prints `value` as JSON, or else `lines`."""
-    typer.echo(json.dumps(value, default=str) if as_json else "\n".join(lines))
+    typer.echo(json.dumps(value, default=_json) if as_json else "\n".join(lines))
+
+
+def _json(value: Any) -> str:
+    """Dates as ISO 8601, as in the API's answers; ids as text."""
+    return value.isoformat() if isinstance(value, date) else str(value)

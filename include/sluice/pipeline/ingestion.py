@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ from sluice.pipeline.vanished_documents import VanishedDocuments
 from sluice.ports.renames import Renames
 from sluice.ports.runs import Runs
 from sluice.quality.evaluation import prepare
+from sluice.retry import retried
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -82,12 +84,14 @@ class Ingestion:
                     self.stores.ensure(run.source.generation)
                 for batch, chunked in chunked_batches:
                     if chunked:
-                        self.pipeline.loading.load(run, batch, self.pipeline.embedding.embed(run, batch, chunked))
+                        embedded = self.pipeline.embedding.embed(run, batch, chunked)
+                        retried(partial(self.pipeline.loading.load, run, batch, embedded))
                     done += batch.documents
                     if on_batch:
                         on_batch(done, len(items))
-            except Transient:
+            except Transient as error:
                 broken = True
+                error.add_note(f"{done} of {len(items)} documents are complete. To continue, run it again.")
                 self._read_on(run, chunked_batches)
                 raise
             return self.pipeline.finishing.finish(run)

@@ -28,11 +28,12 @@ class Progress:
     def __str__(self) -> str:
         took_s = time.monotonic() - self._began_s
         where = f"{self.stage}, batch {self.batch}"
-        if not self.done:
-            return f"{where}: {self.total} {self.unit}, running for {took_s:.0f} s"
-        rate = self.done / took_s if took_s else 0.0
-        left_s = (self.total - self.done) / rate if rate else 0.0
-        return f"{where}: {self.done:.0f} of {self.total} {self.unit}, {rate:.1f}/s, {left_s:.0f} s left"
+        done = f"{where}: {self.done:.0f} of {self.total} {self.unit}"
+        if not self.done or self.done >= self.total:  # before the first one, and while the stage ends
+            return f"{done}, running for {took_s:.0f} s"
+        rate = self.done / max(took_s, 0.001)
+        shown = f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"
+        return f"{done}, {shown}/s, {(self.total - self.done) / rate:.0f} s left"
 
 
 @contextmanager

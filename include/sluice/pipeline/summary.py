@@ -101,6 +101,16 @@ class RunSummary:
         ]
 
 
+def flagged_and_masked(catalog: Catalog, spec: SourceSpec, summary: RunSummary) -> list[str]:
+    """Returns one line for each check of the run that found something and did not block it; the last line names the
+    page with all gate results."""
+    gates = catalog.run_gates(operator(spec.tenant), summary.run_id, limit=1).gates
+    done = {"flag": "flagged", "mask": "masked"}
+    found = [each for each in gates if each.unexpected and each.action in done]
+    lines = [f"gate {each.suite}, {each.code}: {each.unexpected:,} {done[each.action or '']}" for each in found]
+    return [*lines, f"All gate results, in Airflow: {summary.gates}"] if lines else []
+
+
 def quarantined_by(catalog: Catalog, spec: SourceSpec, summary: RunSummary) -> list[QuarantineRecord]:
     """Returns the first documents that the run of `summary` quarantined."""
     if not summary.quarantine:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sluice.errors import BadRequest
 from sluice.model.gates import GateAction
+from sluice.model.spelling import unknown_names
 from sluice.quality.language import LANGUAGES
 
 _BETWEEN = "expect_column_values_to_be_between"
@@ -179,14 +180,13 @@ SUITES: dict[str, tuple[Check, ...]] = {"documents": DOCUMENTS, "chunks": CHUNKS
 
 
 def check_of(code: str) -> Check:
-    """Raises BadRequest that lists the codes."""
+    """Raises BadRequest that names the nearest code and lists all."""
     return next(check for check in SUITES[suite_of(code)] if check.code == code)
 
 
 def suite_of(code: str) -> str:
-    """Raises BadRequest that lists the codes."""
-    for suite, checks in SUITES.items():
-        if any(check.code == code for check in checks):
-            return suite
-    listed = "; ".join(f"{suite}: {', '.join(check.code for check in checks)}" for suite, checks in SUITES.items())
-    raise BadRequest(f"No gate has a check {code!r}. There are {listed}.")
+    """Raises BadRequest that names the nearest code and lists all."""
+    suites = {check.code: suite for suite, checks in SUITES.items() for check in checks}
+    if unknown := unknown_names([code], suites, "check"):
+        raise BadRequest(unknown)
+    return suites[code]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy import Engine, exc, text
 
-from sluice.errors import BadRequest, SluiceError, Terminal, Transient, Unavailable
+from sluice.errors import BadRequest, Slow, SluiceError, Terminal, Transient, Unavailable
 
 _RETRY = {
     "40001": "another transaction changed the same rows (serialization failure)",
@@ -19,15 +19,16 @@ _RETRY = {
 }
 # Classes of SQLSTATE (postgresql.org/docs/18/errcodes-appendix.html): connection, resources, operator, system.
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
+_LARGER_POOL = "Try again when it has less load, or set a larger SLUICE_POOL_SIZE."
 
 
 @contextmanager
 def translated(dependency: str = "PostgreSQL (ledger)") -> Iterator[None]:
-    """Translates errors of SQLAlchemy and psycopg into Unavailable, Transient, Terminal or BadRequest."""
+    """Translates errors of SQLAlchemy and psycopg into Unavailable, Slow, Transient, Terminal or BadRequest."""
     try:
         yield
     except exc.TimeoutError as error:
-        raise Unavailable(dependency, "all pooled connections stayed in use (SLUICE_POOL_SIZE)") from error
+        raise Slow(dependency, "all pooled connections stayed in use", _LARGER_POOL) from error
     except exc.DBAPIError as error:
         raise _translate(dependency, error.orig, error.connection_invalidated) from error
     except exc.SQLAlchemyError as error:
@@ -58,7 +59,7 @@ def _translate(dependency: str, error: BaseException | None, disconnected: bool)
     if state in _RETRY:
         return Transient(f"{dependency}: {_RETRY[state]}. Nothing was written; the call will be retried.")
     if state == "57014":
-        return Unavailable(dependency, "a statement exceeded its time limit (SLUICE_CALL_TIMEOUT_S)")
+        return Slow(dependency, "a statement exceeded its time limit")
     if disconnected or state[:2] in _UNAVAILABLE_CLASSES:
         return Unavailable(dependency, detail)
     if not state and isinstance(error, psycopg.OperationalError):

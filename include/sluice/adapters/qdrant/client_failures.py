@@ -9,20 +9,19 @@ import grpc
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from sluice.adapters.qdrant.failures import failure
-from sluice.errors import Unavailable
+from sluice.adapters.qdrant.failures import failure, no_answer
 
 
 @contextmanager
 def asking_client(what: str) -> Iterator[None]:
-    """Translates a failure of the body's call to Qdrant into Unavailable, Transient or Terminal; `what` names the
-    call."""
+    """Translates a failure of the body's call to Qdrant into Unavailable, Slow, Transient or Terminal; `what` names
+    the call."""
     try:
         yield
     except UnexpectedResponse as error:
         raise failure(what, error.status_code, _text(error.content)) from error
     except ResponseHandlingException as error:
-        raise Unavailable("qdrant", f"{what}: {type(error.source).__name__} {error.source}".rstrip()) from error
+        raise no_answer(what, error.source) from error
     except ResourceExhaustedResponse as error:
         raise failure(what, 429, str(error)) from error
     except grpc.RpcError as error:

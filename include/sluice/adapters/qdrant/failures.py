@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sluice.adapters.qdrant.transport import httpx
-from sluice.errors import Terminal, Transient, Unavailable
+from sluice.errors import Slow, Terminal, Transient, Unavailable
 
 # HTTP status codes, and names of gRPC status codes.
 _MISSING = (404, "NOT_FOUND")
@@ -17,6 +17,7 @@ _REFUSED = (
     *("INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"),
 )
 _RATE_LIMITED = 429
+_DEADLINE = "DEADLINE_EXCEEDED"
 
 
 class CollectionMissing(Transient):
@@ -36,19 +37,28 @@ def failure(what: str, code: int | str | None, detail: str) -> Exception:
         return Terminal(f"Qdrant rejected the request ({what}, {code}): {detail}. No part of it was stored.")
     if code == _RATE_LIMITED:
         return Transient(f"Qdrant limits the rate ({what}). No part of this call was stored; try again later.")
+    if code == _DEADLINE:
+        return Slow("qdrant", what)
     return Unavailable("qdrant", f"{what} answered {code}: {detail}")
+
+
+def no_answer(what: str, error: Exception) -> Unavailable:
+    """Returns the project's error for the call `what` that got no answer."""
+    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+        return Slow("qdrant", what)
+    return Unavailable("qdrant", f"{what}: {type(error).__name__} {error}")
 
 
 @contextmanager
 def asking(what: str) -> Iterator[None]:
-    """Translates a failure of the body's request, or an answer that is not Qdrant's, into Unavailable, Transient or
-    Terminal; `what` names the call."""
+    """Translates a failure of the body's request, or an answer that is not Qdrant's, into Unavailable, Slow,
+    Transient or Terminal; `what` names the call."""
     try:
         yield
     except httpx.HTTPStatusError as error:
         raise failure(what, error.response.status_code, error.response.text) from error
     except httpx.RequestError as error:
-        raise Unavailable("qdrant", f"{what}: {type(error).__name__} {error}".rstrip()) from error
+        raise no_answer(what, error) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Unavailable("qdrant", f"{what}: the server at this address is not Qdrant") from error
 
