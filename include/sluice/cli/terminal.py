@@ -45,6 +45,8 @@ OK, FAILED, USAGE, QUARANTINED, STOPPED = 0, 1, 2, 3, 4
 
 @contextmanager
 def opened() -> Iterator[Sluice]:
+    """Opens the stores that the settings name, and closes them at the end. Raises BadRequest where a setting is
+    missing."""
     from sluice.settings import Settings
     from sluice.wiring.application import Sluice
 

@@ -42,6 +42,7 @@ class DeletionPreview:
     tenants: list[str] | None = None  # whose documents; None: not listed
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the counts as JSON values, without those that are None."""
         return _without_none(asdict(self))
 
 
@@ -55,6 +56,7 @@ class DeletionReport:
     dropped: bool | None = None  # whether the collection itself was dropped; None: not requested
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the report as JSON values, without `dropped` where it is None."""
         return _without_none(asdict(self))
 
 

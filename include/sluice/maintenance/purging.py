@@ -42,12 +42,15 @@ class SourcePurge:
     left: str | None = None  # why the source was skipped; None: all was purged
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the counts as JSON values, without `left` where it is None."""
         values = {**asdict(self), "run_id": str(self.run_id)}
         return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeReport:
+    """The result of a purge, by source."""
+
     as_of: datetime
     sources: list[SourcePurge]
 

@@ -94,6 +94,7 @@ class IsolatedExtractor:
         return [result if result is not None else _failed("crashed") for result in results]
 
     def close(self) -> None:
+        """Ends all worker processes."""
         for worker in self._workers:
             worker.stop()
 

@@ -112,6 +112,8 @@ class Extraction:
 
 
 def beyond_quota(run: Run, document: Document) -> QuarantineEntry:
+    """Returns the quarantine entry of a document that the tenant's quota does not permit. The next run tries it
+    again."""
     reason = QUOTA.format(tenant=run.source.spec.tenant)
     return QuarantineEntry(document.item, "quota", "quota", reason, retry=True, raw_hash=document.raw_hash)
 

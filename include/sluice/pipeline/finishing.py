@@ -76,6 +76,8 @@ class Finishing:
             )
 
     def summarise(self, run: Run) -> RunSummary:
+        """Returns the summary from the run's recorded stages. Quarantine and total chunks are counted as they are
+        now."""
         totals: Counter[str] = Counter()
         seconds: dict[str, float] = {}
         for stat in self.ledger.runs.stages(run):

@@ -42,6 +42,7 @@ _CHANGED = " The source changed after this check, so no bytes are retained for a
 
 
 def path(document_id: UUID) -> str:
+    """Returns the path in object storage of a document's retained bytes."""
     return f"quarantine/{document_id}.sealed"
 
 

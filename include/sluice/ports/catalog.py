@@ -35,7 +35,10 @@ class Catalog(Protocol):
 
     def documents(
         self, principal: Principal, collection: str, limit: int, after: UUID | None = None
-    ) -> list[DocumentInfo]: ...
+    ) -> list[DocumentInfo]:
+        """Returns a page of the collection's documents that this principal may read now, with or without an active
+        version, in the order in which they were first seen. `after`: the last id of the previous page. Raises NotFound
+        where the principal may read none of its sources."""
 
     def document(self, principal: Principal, document_id: UUID) -> DocumentInfo:
         """Raises NotFound, also for a document of another tenant."""

@@ -36,6 +36,8 @@ class Keyring(Protocol):
 
 
 class Embedder(Protocol):
+    """Embeds texts. Its name is part of the cache key: another model or another pooling needs another name."""
+
     name: str
     at_once: int  # best number of texts per call; as many vectors are lost by a crash
 
@@ -56,6 +58,8 @@ class Embedder(Protocol):
 
 
 class EntityExtractor(Protocol):
+    """Finds entities, and relations between them, in texts. Its name is part of a generation's profile."""
+
     name: str
 
     def extract(self, texts: Sequence[str]) -> list[Recognized]:
@@ -83,7 +87,9 @@ class Blobs(Protocol):
     def read(self, path: str) -> bytes:
         """Raises NotFound."""
 
-    def remove(self, prefix: str) -> None: ...
+    def remove(self, prefix: str) -> None:
+        """Deletes an object, or a folder with all its objects. Deleting a missing one is a no-op. Raises Transient
+        where an object may remain."""
 
     def list(self, prefix: str) -> list[str]:
         """Returns the paths of all objects below a folder, sorted. Raises Transient where the list would be
@@ -96,7 +102,8 @@ class Blobs(Protocol):
     def modified_at(self, path: str) -> datetime:
         """Returns when an object was last written, in UTC. Raises NotFound."""
 
-    def uri(self, path: str) -> str: ...
+    def uri(self, path: str) -> str:
+        """Returns the full uri of a path, whether or not the object exists."""
 
 
 class Extractor(Protocol):
@@ -105,7 +112,8 @@ class Extractor(Protocol):
     def extract(self, raws: Sequence[FetchedDocument]) -> list[Extracted]:
         """Returns one result per document, in order."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends the subprocesses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from sluice.model.source import Source, SourceSpec
 
 
 class Deletions(Protocol):
+    """Deletions of documents on request, and previews of their effect."""
+
     def deletable(self, source: Source, after: UUID | None, limit: int) -> list[UUID]:
         """Returns documents of the source that are not deleted for good, including those deleted manually while the
         source lists them, by id; `after`: the last one of the previous page."""

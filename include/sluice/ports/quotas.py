@@ -11,6 +11,8 @@ from sluice.model.run import Run
 
 
 class Quotas(Protocol):
+    """Limits of each tenant on documents and bytes, over all its collections."""
+
     def assign(self, tenant: str, quota: Quota) -> None:
         """Sets or replaces the quota. Creates the tenant where it is missing. Documents that are served stay."""
 

@@ -42,6 +42,7 @@ class Globs:
         self.hidden = any(part.startswith(".") for glob in include for part in glob.split("/"))
 
     def admit(self, path: str) -> bool:
+        """Returns whether the globs select the file `path`, relative to the source."""
         if self._exclude and self._exclude.matches(path):
             return False
         return self._include is None or self._include.matches(path)

@@ -207,6 +207,7 @@ class _Bounded:
 
 
 def storage_failed(error: OSError) -> Unavailable:
+    """Returns the error for a failure of the storage, which a retry may pass."""
     return Unavailable("the source's storage", error.strerror or "reading failed", TRY_AGAIN)
 
 

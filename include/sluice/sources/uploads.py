@@ -41,10 +41,12 @@ SCHEME = Scheme(reader="uploads:UploadReader", example="uploads://<tenant>/<coll
 
 
 def source_uri(tenant: str, collection: str) -> str:
+    """Returns the URI of the source that holds the uploads of a tenant into a collection."""
     return f"{PREFIX}{tenant}/{collection}"
 
 
 def upload_id(tenant: str, collection: str, name: str) -> UUID:
+    """Returns the id of an upload. A later upload of the same name has the same id."""
     return uuid5(_NAMESPACE, json.dumps([tenant, collection, name]))
 
 

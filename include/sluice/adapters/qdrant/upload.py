@@ -52,6 +52,8 @@ def _checked_bytes(point: Point) -> int:
 
 
 def over_rest(request: Request) -> Send:
+    """Returns a function that writes one batch over REST and waits until it is applied."""
+
     def send(collection: str, points: Sequence[Point]) -> None:
         body = to_json({"points": [_as_json(point) for point in points]})
         with asking(f"upsert {len(points)} points into {collection}"):
