@@ -109,7 +109,7 @@ class Blobs(Protocol):
 class Extractor(Protocol):
     """Extracts text in a subprocess, so that a malicious file can stop only the subprocess, not the run."""
 
-    def extract(self, raws: Sequence[FetchedDocument]) -> list[Extracted]:
+    def extract(self, documents: Sequence[FetchedDocument]) -> list[Extracted]:
         """Returns one result per document, in order."""
 
     def close(self) -> None:

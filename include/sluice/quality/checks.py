@@ -188,5 +188,5 @@ def suite_of(code: str) -> str:
     for suite, checks in SUITES.items():
         if any(check.code == code for check in checks):
             return suite
-    listed = "; ".join(f"{suite}: {', '.join(check.code for check in checks)}" for suite, checks in SUITES.items())
-    raise BadRequest(f"No gate has a check {code!r}. There are {listed}.")
+    known = "; ".join(f"{suite}: {', '.join(check.code for check in checks)}" for suite, checks in SUITES.items())
+    raise BadRequest(f"No gate has a check {code!r}. There are {known}.")

@@ -195,8 +195,8 @@ def _one(step: str) -> Callable[[str], bool]:
         raise BadRequest(f"{step!r} in a glob is not a valid set of characters ({error.msg}). Correct it.") from None
 
 
-def _in_set(listed: re.Pattern[str], wanted: bool, char: str) -> bool:
-    return (listed.match(char) is not None) == wanted
+def _in_set(chars: re.Pattern[str], wanted: bool, char: str) -> bool:
+    return (chars.match(char) is not None) == wanted
 
 
 def _anything(char: str) -> bool:

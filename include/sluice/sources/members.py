@@ -122,7 +122,7 @@ class Archive:
             raise unreadable("corrupt")
 
 
-def listed(entry: ListingEntry, globs: Globs, opened: Callable[[], Archive]) -> Iterator[ListingEntry]:
+def members_of(entry: ListingEntry, globs: Globs, opened: Callable[[], Archive]) -> Iterator[ListingEntry]:
     """Yields the members of the zip `entry` that `globs` admit. A member counts as unchanged while its zip is.
 
     Yields the entry itself if it is not an archive or cannot be opened. Raises errors that do not concern this zip
