@@ -41,7 +41,8 @@ class Catalog(Protocol):
         where the principal may read none of its sources."""
 
     def document(self, principal: Principal, document_id: UUID) -> DocumentInfo:
-        """Raises NotFound, also for a document of another tenant."""
+        """Returns a document, with or without an active version. Raises NotFound, also where the principal may not
+        read it."""
 
     def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
         """Returns the lineage of a served chunk. Raises NotFound, also where this principal may not read it."""

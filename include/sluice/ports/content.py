@@ -82,10 +82,11 @@ class Blobs(Protocol):
     """Object storage below one root. Paths are relative, with `/`."""
 
     def write(self, path: str, content: bytes) -> str:
-        """Writes an object completely or not at all; returns the full uri."""
+        """Writes an object completely or not at all; returns the full uri. Replaces an existing object. Raises
+        Transient, and has then written nothing."""
 
     def read(self, path: str) -> bytes:
-        """Raises NotFound."""
+        """Returns the bytes of an object. Raises NotFound, and Transient where the storage fails."""
 
     def remove(self, prefix: str) -> None:
         """Deletes an object, or a folder with all its objects. Deleting a missing one is a no-op. Raises Transient

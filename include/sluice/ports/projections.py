@@ -19,13 +19,16 @@ class VectorIndex(Protocol):
         """Creates the backing collection, payload indexes and alias where they are missing."""
 
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
-        """Writes points in bounded batches; they are durable when this returns."""
+        """Writes points in bounded batches; they are durable when this returns. Replaces points with the same id.
+        Raises Terminal on a vector that is not finite or has another shape, Transient where the collection is lost."""
 
     def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
         """Deletes points; applied when this returns. Deleting a missing point is a no-op."""
 
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
-        """Returns candidates, best first; dense and sparse results are fused by RRF (k = 60) where both are given."""
+        """Returns candidates, best first; dense and sparse results are fused by RRF (k = 60) where both are given.
+        Empty where the query has no sources or no terms. Raises BadRequest on an invalid filter, Unavailable where the
+        collection is lost."""
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         """Counts points exactly, of the whole generation or of one tenant and one source. Returns 0 where the

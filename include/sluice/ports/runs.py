@@ -25,7 +25,7 @@ class Runs(Protocol):
         this source that it left running is closed as failed, because its task was retried."""
 
     def get(self, run_id: UUID) -> Run:
-        """Raises NotFound."""
+        """Returns a run with the saved values that its source has now. Raises NotFound."""
 
     def session(self, run_id: UUID) -> AbstractContextManager[None]:
         """Declares that this process does the whole run within the body; open it before the first claim. If the process

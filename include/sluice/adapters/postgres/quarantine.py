@@ -68,7 +68,7 @@ REASONS_OF_SOURCE = text("""
 
 
 class PostgresQuarantine(Transactions):
-    """`sluice.ports.quarantine.Quarantine`."""
+    """`sluice.ports.quarantine.QuarantineRecords`."""
 
     def add(self, run: Run, failures: Sequence[QuarantineEntry]) -> set[UUID]:
         """Also deletes versions of the same documents that an earlier, interrupted run staged."""
