@@ -32,6 +32,7 @@ _HEX = frozenset("0123456789abcdef")
 
 
 def new_key() -> bytes:
+    """Returns 32 random bytes."""
     return os.urandom(KEY_BYTES)
 
 
@@ -50,9 +51,11 @@ class Cipher:
         self._owner = _BY_PLACE + tenant.encode() + b"\0" + document_id.bytes
 
     def encrypt(self, purpose: str, plain: bytes, part: str | UUID = "") -> bytes:
+        """Returns the encrypted bytes; each call gives another value."""
         return _encrypt(self._aead, _BY_PLACE, self._place(purpose, part), plain)
 
     def decrypt(self, purpose: str, value: bytes, part: str | UUID = "") -> bytes:
+        """Returns the plain bytes. Raises Terminal."""
         associated = purpose.encode() if value[:1] == _BY_PURPOSE else self._place(purpose, part)
         try:
             return _decrypt(self._aead, associated, value)
@@ -60,15 +63,19 @@ class Cipher:
             raise Terminal(f"The encrypted {purpose} of document {self._document_id} {error}") from error
 
     def encrypt_text(self, purpose: str, text: str, part: str | UUID = "") -> bytes:
+        """Encrypts a text as UTF-8. Lone surrogates are kept."""
         return self.encrypt(purpose, text.encode("utf-8", "surrogatepass"), part)
 
     def decrypt_text(self, purpose: str, value: bytes, part: str | UUID = "") -> str:
+        """Decrypts the value of `encrypt_text`. Raises Terminal."""
         return self.decrypt(purpose, value, part).decode("utf-8", "surrogatepass")
 
     def encrypt_json(self, purpose: str, content: Any, part: str | UUID = "") -> bytes:
+        """Encrypts a value as JSON. Types that JSON lacks, such as dates, become strings."""
         return self.encrypt_text(purpose, json.dumps(content, ensure_ascii=False, default=str), part)
 
     def decrypt_json(self, purpose: str, value: bytes, part: str | UUID = "") -> Any:
+        """Decrypts the value of `encrypt_json`. Raises Terminal."""
         return json.loads(self.decrypt(purpose, value, part))
 
     def _place(self, purpose: str, part: str | UUID) -> bytes:
@@ -137,10 +144,12 @@ def keyed_hash(index_key: bytes, purpose: str, data: bytes) -> bytes:
 
 
 def text_hash(index_key: bytes, text: str) -> bytes:
+    """Returns the keyed hash of an embedded text, 20 bytes: the key of its vector in the cache."""
     return keyed_hash(index_key, "text", text.encode("utf-8", "surrogatepass"))
 
 
 def content_hash(index_key: bytes, content: bytes) -> bytes:
+    """Returns the keyed hash of a document's content, 20 bytes, by which unchanged and renamed documents are found."""
     return keyed_hash(index_key, "content", content)
 
 

@@ -236,10 +236,12 @@ class Settings(BaseSettings):
 
     @property
     def artefacts(self) -> str:
+        """Returns the URI of the folder of artefacts; by default a folder in SLUICE_HOME."""
         return self.artefacts_uri or (self.home.absolute() / "artefacts").as_uri()
 
     @property
     def roots(self) -> tuple[Path, ...]:
+        """Returns the folders that sources may read, absolute. Empty: none is set."""
         return tuple(Path(root).absolute() for root in self.file_roots.split(":") if root)
 
     @property

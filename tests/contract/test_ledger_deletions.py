@@ -51,7 +51,7 @@ def drained(db: LedgerDatabase, source: Source) -> set[object]:
 
 def delete(db: LedgerDatabase, source: Source, *items: WorkItem, listed: bool = True) -> Run:
     run = db.ledger.runs.start(source, "purge", started(db, source).run_id, "tests")
-    went = db.ledger.deletions.delete(run, [each.document_id for each in items], listed=listed)
+    went = db.ledger.deletions.delete(run, [each.document_id for each in items], still_listed=listed)
     assert went == sorted(each.document_id for each in items)
     db.ledger.runs.finish(run, "succeeded", {})
     return run
@@ -165,7 +165,7 @@ def test_a_run_that_lost_its_source_deletes_nothing(db: LedgerDatabase) -> None:
     mine, other = started(db, source), started(db, source)
     db.ledger.runs.claim(other, 60)
     with pytest.raises(LostLease):
-        db.ledger.deletions.delete(mine, [item.document_id], listed=True)
+        db.ledger.deletions.delete(mine, [item.document_id], still_listed=True)
     with pytest.raises(LostLease):
         db.ledger.sources.remove(mine)
     with pytest.raises(LostLease), db.ledger.runs.fenced(mine):

@@ -147,7 +147,7 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(db: 
         "versions.activate": lambda: db.ledger.versions.activate(dead, ids),
         "versions.remove": lambda: db.ledger.versions.remove(dead, ids),
         "versions.drop_abandoned": lambda: db.ledger.versions.drop_abandoned(dead),
-        "deletions.delete": lambda: db.ledger.deletions.delete(dead, ids, listed=True),
+        "deletions.delete": lambda: db.ledger.deletions.delete(dead, ids, still_listed=True),
         "sources.remove": lambda: db.ledger.sources.remove(dead),
         "runs.fenced": lambda: db.ledger.runs.fenced(dead).__enter__(),
         "retention.purge": lambda: db.ledger.retention.purge(dead, ids, db.ledger.retention.clock()),

@@ -204,7 +204,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "open quarantine of a tenant": (collections.OPEN_OF_TENANT, "", {"ix_quarantine_open_by_source"}),
     "open quarantine of a source": (runs.OPEN_OF_SOURCE, "", {"ix_quarantine_open_by_source"}),
     "kept bytes to replay": (quarantine.ITEMS, "document_ids", {"ix_quarantine_open_by_source", "pk_documents"}),
-    "kept bytes to let go of": (quarantine.RELEASED, "", {"ix_quarantine_released", "uq_quarantine_open"}),
+    "kept bytes to let go of": (quarantine.RESOLVED_WITH_BYTES, "", {"ix_quarantine_released", "uq_quarantine_open"}),
     "readable documents of a collection": (
         catalog.READABLE_SERVED,
         "",

@@ -280,7 +280,7 @@ def test_no_more_goes_than_was_listed(make_sluice: MakeTools, tmp_path: Path, na
     sluice.ledger.retention.assign(RetentionScope(name, name, spec.uri), Retention(until=as_of))
     assert listed == {ids[0]} and len(list(sluice.purging.expired(as_of, name))) == 5
     sluice.ledger.retention.assign(RetentionScope(document_id=ids[1]), Retention(days=0))
-    assert sluice.purging.purge(as_of, collection=name, listed=listed).documents == 1
+    assert sluice.purging.purge(as_of, collection=name, only=listed).documents == 1
     assert [each.document_id for each in sluice.purging.expired(as_of, name)] == sorted(ids[2:])
     with pytest.raises(NotFound):
         sluice.purging.purge(as_of, collection="nowhere")

@@ -48,7 +48,7 @@ def _check(conn_id: str, extra: Mapping[str, Any], spec: SourceSpec) -> None:
                 f"Connection {conn_id!r} has an extra {name!r}. The extras `tenants` and `groups` say who may use it; "
                 "nothing was read. Rename it."
             )
-    rule = Rule(Place("connection", b""), _listed(extra.get("tenants")), _listed(extra.get("groups")))
+    rule = Rule(Place("connection", b""), _names(extra.get("tenants")), _names(extra.get("groups")))
     if not rule.admits(spec):
         raise Forbidden(
             f"Sources of tenant {spec.tenant!r} for {', '.join(spec.access_groups or ()) or 'everyone'} may not use "
@@ -56,7 +56,7 @@ def _check(conn_id: str, extra: Mapping[str, Any], spec: SourceSpec) -> None:
         )
 
 
-def _listed(value: Any) -> frozenset[str] | None:
+def _names(value: Any) -> frozenset[str] | None:
     if value is None:
         return None
     names = value if isinstance(value, list) else str(value).split(",")

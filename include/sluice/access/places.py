@@ -17,11 +17,14 @@ class Place:
     path: bytes  # begins with the bucket, host or connection; no slash at the end
 
     def holds(self, other: Place) -> bool:
+        """Returns whether `other` is this place or lies below it. A place with an empty path holds all places of its
+        kind."""
         return self.kind == other.kind and (
             self.path in (b"", other.path) or other.path.startswith(self.path.rstrip(b"/") + b"/")
         )
 
     def overlaps(self, other: Place) -> bool:
+        """Returns whether one of the two places holds the other."""
         return self.holds(other) or other.holds(self)
 
 

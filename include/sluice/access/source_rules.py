@@ -28,6 +28,8 @@ from sluice.sources.uri import ascii_host, uri_parts
 
 @dataclass(frozen=True, slots=True)
 class Rule:
+    """One rule: who may get the content of a place and of all places below it."""
+
     place: Place
     tenants: frozenset[str] | None = None  # None: any
     groups: frozenset[str] | None = None  # None: any group, or the whole tenant
@@ -42,6 +44,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class SourceRules:
+    """All rules. Without rules, every source is allowed."""
+
     rules: Sequence[Rule] = ()
 
     def check(self, spec: SourceSpec) -> Place | None:

@@ -116,6 +116,7 @@ class UPathBlobs:
             raise Transient(f"Could not read the time of {self.uri(path)}: {error}. Try again.") from error
 
     def uri(self, path: str) -> str:
+        """Returns the full URI of a path. Raises BadRequest on a path that leaves the root."""
         parts = relative_parts(path)
         if self._local is not None:
             return self._local.joinpath(*parts).absolute().as_uri()

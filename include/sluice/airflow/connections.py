@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 def settings_from_airflow() -> Settings:
+    """Returns the settings; Airflow's connections and variables named `sluice_…` replace those of the environment or,
+    for roots and rules, add to them."""
     values: dict[str, Any] = {}
     for conn_id, setting in (("sluice_ledger", "database_url"), ("sluice_keys", "keys_database_url")):
         if database := _connection(conn_id):

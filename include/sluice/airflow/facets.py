@@ -70,6 +70,7 @@ class SluiceSuite(_Facet):
 
 
 def generation(run: Run) -> SluiceGeneration:
+    """Returns the facet of the generation that a run writes to."""
     target = run.source.generation
     return SluiceGeneration(
         runId=str(run.run_id),
@@ -82,6 +83,7 @@ def generation(run: Run) -> SluiceGeneration:
 
 
 def suite(gates: Sequence[GateResult]) -> SluiceSuite:
+    """Returns the facet that summarises the results of a gate."""
     return SluiceSuite(
         suites=sorted({gate.suite for gate in gates}),
         checks=len(gates),

@@ -66,6 +66,7 @@ Written = tuple[Name, str | None, int | None]  # dataset, fields, rows written o
 
 
 def source(run: Run) -> Name:
+    """Returns the dataset of the run's source."""
     from sluice.sources.schemes import dataset_name
 
     namespace, name = dataset_name(run.source.spec.uri)
@@ -73,21 +74,25 @@ def source(run: Run) -> Name:
 
 
 def table(settings: Settings, name: str) -> Name:
+    """Returns the dataset of a table of the ledger."""
     url = urlsplit(settings.database_url.get_secret_value())
     return f"postgres://{url.hostname}:{url.port or 5432}", f"{url.path.strip('/')}.public.{name}"
 
 
 def collection(settings: Settings, run: Run) -> Name:
+    """Returns the dataset of the run's backing collection in Qdrant."""
     url = urlsplit(settings.qdrant_url)
     return f"qdrant://{url.hostname}:{url.port or 6333}", safe(run.source.generation.backing_collection)
 
 
 def graph(settings: Settings) -> Name:
+    """Returns the dataset of the graph in Neo4j, one for all collections."""
     url = urlsplit(settings.neo4j_uri)
     return f"neo4j://{url.hostname}:{url.port or 7687}", "neo4j"
 
 
 def artefact(run: Run, stage: str) -> Name:
+    """Returns the dataset of a stage's artefacts, one for each collection and stage."""
     return "sluice", safe(f"artefacts/{run.source.generation.collection}/{stage}")
 
 

@@ -76,6 +76,7 @@ OF_BATCH = (GateResults(), Quarantine())
 
 
 def address(path: str) -> str:
+    """Returns the full URL of a path of Airflow's API server; only the path where `[api] base_url` is not set."""
     from airflow.sdk.configuration import conf
 
     base: str = conf.get("api", "base_url", fallback="")

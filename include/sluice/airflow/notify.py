@@ -42,6 +42,7 @@ async def deadline_missed(context: dict[str, Any] | None = None, **_: Any) -> No
 
 
 def tell(event: str, dag_id: str, run_id: str, text: str) -> None:
+    """Logs the event and sends it to the webhook, if one is set. A failure to send is logged, not raised."""
     log.warning("sluice %s: %s", event, text)
     url = _url()
     if not url:

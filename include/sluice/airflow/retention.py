@@ -49,10 +49,10 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
             )
         nightly = sluice.settings.retention_apply and permission.run_kind(dag_run) == "scheduled"
         apply = not params["dry_run"] or nightly
-        listed = f"purges/{uuid4()}.json"
+        list_path = f"purges/{uuid4()}.json"
         if apply and ids:
-            sluice.blobs.write(listed, json.dumps(ids).encode())
-    expired = Expired(as_of=as_of.isoformat(), documents=len(ids), chunks=chunks, apply=apply, listed=listed)
+            sluice.blobs.write(list_path, json.dumps(ids).encode())
+    expired = Expired(as_of=as_of.isoformat(), documents=len(ids), chunks=chunks, apply=apply, listed=list_path)
     log.info("sluice: %s", json.dumps(expired))
     return expired
 
@@ -81,7 +81,7 @@ def purge(params: Mapping[str, Any], expired: Expired, dag_run: Any) -> dict[str
             datetime.fromisoformat(expired["as_of"]),
             collection=params["collection"] or None,
             orchestrator=f"airflow:{dag_run.dag_id}/{dag_run.run_id}",
-            listed={UUID(each) for each in json.loads(sluice.blobs.read(expired["listed"]))},
+            only={UUID(each) for each in json.loads(sluice.blobs.read(expired["listed"]))},
         )
         log.info("sluice: purge %s", json.dumps(report.to_json()))
         if report.left:

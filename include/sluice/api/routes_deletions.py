@@ -80,7 +80,7 @@ def delete_document(sluice: Sluice, document_id: UUID, caller: Caller, dry_run: 
     [(source, ids)] = sluice.deletion.by_source([document_id])
     check_deleting(caller, source.spec)
     if dry_run:
-        return _listed(sluice, [(source, ids)])
+        return _preview(sluice, [(source, ids)])
     return _done(sluice.deletion.delete_documents(ids, actor=caller.name))
 
 
@@ -115,7 +115,7 @@ def delete_source(
         raise NotFound(f"There is no source {uri[:500]} in {collection} that you may read.")
     check_deleting(caller, source.spec)
     if dry_run:
-        return _listed(sluice, [(source, None if documents == "remove" else [])])
+        return _preview(sluice, [(source, None if documents == "remove" else [])])
     return _done(sluice.deletion.remove_source(source, with_documents=documents == "remove", actor=caller.name))
 
 
@@ -128,7 +128,9 @@ def delete_collection(sluice: Sluice, collection: str, caller: Caller, dry_run: 
         sluice.catalog.live(collection, caller)
     check_administrator(caller)
     if dry_run:
-        return _listed(sluice, [(each, None) for each in sluice.deletion.collection_sources(collection, caller.tenant)])
+        return _preview(
+            sluice, [(each, None) for each in sluice.deletion.collection_sources(collection, caller.tenant)]
+        )
     return _done(sluice.deletion.delete_collection(collection, tenant=caller.tenant, actor=caller.name))
 
 
@@ -165,8 +167,8 @@ def show_access(
     }
 
 
-def _listed(sluice: Sluice, sources: list[tuple[Source, Any]]) -> Deleted:
-    preview = sluice.deletion.listed(sources)
+def _preview(sluice: Sluice, sources: list[tuple[Source, Any]]) -> Deleted:
+    preview = sluice.deletion.preview(sources)
     return Deleted(dry_run=True, documents=preview.documents, chunks=preview.chunks, left=[])
 
 

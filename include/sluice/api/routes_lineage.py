@@ -157,11 +157,13 @@ def passage_lineage(sluice: Sluice, chunk_id: UUID, caller: Caller) -> dict[str,
 
 
 def gate(total: GateTotal) -> dict[str, Any]:
+    """Returns the result of a gate's check as JSON values, with its label in words."""
     label, result = labels.label(total.code, total.expectation), labels.result(total.success, total.blocking)
     return {**asdict(total), "label": label, "result": result}
 
 
 def airflow_path(orchestrator: str | None) -> str | None:
+    """Returns the path of the DAG run in Airflow's UI; None where Airflow did not start the run."""
     match = _AIRFLOW.fullmatch(orchestrator or "")
     return f"/dags/{quote(match['dag'], safe='')}/runs/{quote(match['run'], safe='')}" if match else None
 

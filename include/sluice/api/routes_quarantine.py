@@ -99,6 +99,7 @@ def show_quarantine_record(sluice: Sluice, document_id: UUID, caller: Caller) ->
 
 
 def failed_check(row: GateRow) -> dict[str, Any]:
+    """Returns a failed row of a gate as JSON values, with label and observed value in words."""
     label, observed = labels.label(row.code, row.expectation), labels.observed_in_words(row.code, row.observed)
     return {**asdict(row), "label": label, "observed_in_words": observed}
 

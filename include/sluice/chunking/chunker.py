@@ -11,7 +11,7 @@ from sluice.chunking.about import about
 from sluice.chunking.cutter import Cutter, parse_profile
 from sluice.model.chunk import Chunk, ChunkedDocument, Mention, Relation
 from sluice.model.document import Document
-from sluice.model.sizes import batches
+from sluice.model.sizes import split_by_size
 from sluice.model.text import encodable
 from sluice.ports.content import EntityExtractor, EntityIds, Recognized
 
@@ -35,7 +35,7 @@ def chunk(
     """
     cutter = Cutter(parse_profile(profile), index_key, tokenizer)
     # Encodings take a hundred times the memory of their text.
-    parts = batches(documents, lambda document: len(document.text), _BATCH_CHARS)
+    parts = split_by_size(documents, lambda document: len(document.text), _BATCH_CHARS)
     return [result for part in parts for result in cutter.cut(part)]
 
 

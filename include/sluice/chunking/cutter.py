@@ -30,6 +30,8 @@ _MAJOR_LEVEL = 2
 
 @dataclass(frozen=True, slots=True)
 class Chunker:
+    """A parsed chunker profile. Sizes are in `unit`."""
+
     name: str
     unit: str  # tokens or chars
     max_size: int
@@ -61,6 +63,8 @@ class Cutter:
         self._sizes = ContextSizes(self._max, self._tokenizer)
 
     def cut(self, documents: Sequence[Document]) -> list[ChunkedDocument]:
+        """Returns one result per document, in order, with chunks by position. A document without text has no chunks. A
+        chunk of the same document, text and context has the same id in every run."""
         tokens: Sequence[Tokens | None] = [None] * len(documents)
         if self._tokenizer is not None:
             tokens = tokenize([document.text for document in documents], self._tokenizer)

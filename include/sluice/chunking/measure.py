@@ -25,13 +25,18 @@ CHARS_PER_TOKEN_LIMIT = 16
 
 
 class Measure(Protocol):
-    def size(self, start: int, end: int) -> int: ...
+    """Sizes of parts of one text, by character positions. The unit is characters or tokens."""
+
+    def size(self, start: int, end: int) -> int:
+        """Returns the size of text[start:end]."""
 
     def reach(self, start: int, size: int) -> int:
         """Returns the farthest position (> start) such that text[start:position] is at most `size` long."""
 
 
 class Characters:
+    """Measures in characters."""
+
     def size(self, start: int, end: int) -> int:
         return end - start
 
@@ -75,6 +80,7 @@ class Tokens:
 
     @property
     def count(self) -> int:
+        """Returns the number of tokens of the whole text, without special tokens."""
         return sum(len(encoding) for _, encoding in self.slices)
 
 

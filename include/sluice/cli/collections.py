@@ -48,7 +48,7 @@ def collections_delete(
     again."""
     with opened() as sluice:
         sources = sluice.deletion.collection_sources(collection, tenant)
-        preview = sluice.deletion.listed([(each, None) for each in sources])
+        preview = sluice.deletion.preview([(each, None) for each in sources])
         tenants = sorted({each.spec.tenant for each in sources})
         report = sluice.deletion.delete_collection(collection, tenant=tenant, actor="cli") if apply else None
     of = f" of tenants {', '.join(tenants)}" if tenants else ""
@@ -62,7 +62,7 @@ def documents_delete(document_id: Documents, apply: Apply = False, json_: Json =
     or until `sluice documents restore`. One document is deleted at once, several only with --apply."""
     with opened() as sluice:
         chosen = sluice.deletion.by_source(document_id)
-        preview = sluice.deletion.listed([*chosen])
+        preview = sluice.deletion.preview([*chosen])
         single = len(set(document_id)) == 1
         report = sluice.deletion.delete_documents(document_id, actor="cli") if apply or single else None
     tell_deletion(f"{preview.documents} documents", preview, report, json_)

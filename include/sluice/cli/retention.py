@@ -78,8 +78,9 @@ def purge(
     as_of: Annotated[
         str | None, typer.Option(help="Documents expired at this time, as an earlier list shows it. Not given: now.")
     ] = None,
-    listed: Annotated[
-        str | None, typer.Option(help="Digest of an earlier list: delete nothing if the list has changed since.")
+    listed_digest: Annotated[
+        str | None,
+        typer.Option("--listed", help="Digest of an earlier list: delete nothing if the list has changed since."),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -92,14 +93,14 @@ def purge(
         expired = list(sluice.purging.expired(moment, collection))
         ids = {each.document_id for each in expired}
         if not apply:
-            _tell_listed(moment, expired, purging.digest(ids), collection, json_)
+            _tell_expired(moment, expired, purging.digest(ids), collection, json_)
             raise typer.Exit(OK)
-        if listed is not None and listed != purging.digest(ids):
+        if listed_digest is not None and listed_digest != purging.digest(ids):
             raise Terminal(
                 "The list of expired documents has changed since it was shown: a retention was changed, or some "
                 "documents are deleted already. Nothing was deleted. Run it without --apply and check the new list."
             )
-        report = sluice.purging.purge(moment, collection=collection, listed=ids)
+        report = sluice.purging.purge(moment, collection=collection, only=ids)
     lines = report.left or [_expired(each) for each in expired]
     lines.append(f"{report.documents} documents with {report.chunks} chunks were deleted from all stores.")
     tell({"apply": True, **report.to_json()}, json_, *lines)
@@ -122,7 +123,7 @@ def prune(
     tell(report.to_json(), json_, *lines, *advice)
 
 
-def _tell_listed(
+def _tell_expired(
     moment: datetime, expired: Sequence[ExpiredDocument], digest: str, collection: str | None, as_json: bool
 ) -> None:
     chunks, as_of = sum(each.chunks for each in expired), moment.isoformat()

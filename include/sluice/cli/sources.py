@@ -126,7 +126,7 @@ def sources_remove(
         )
     with opened() as sluice:
         source = sluice.deletion.source_at(tenant, collection, uri)
-        preview = sluice.deletion.listed([(source, None)])
+        preview = sluice.deletion.preview([(source, None)])
         if not with_documents:
             preview = replace(preview, kept=preview.documents, documents=0, chunks=0, quarantined=0)
         report = sluice.deletion.remove_source(source, with_documents=with_documents, actor="cli") if apply else None

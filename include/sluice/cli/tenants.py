@@ -47,6 +47,7 @@ def set_(
 
 
 def use_lines(use: TenantUse) -> list[str]:
+    """Returns the use and the limits of a tenant as lines of text."""
     limits = (use.quota.max_documents, use.quota.max_bytes)
     documents, size = ("" if most is None else f" of {most}" for most in limits)
     return [f"tenant {use.tenant}: {use.documents}{documents} documents, {use.size_bytes}{size} bytes"]

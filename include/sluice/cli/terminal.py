@@ -47,6 +47,8 @@ INTERRUPTED = 130  # typer's exit code after SIGINT
 
 @contextmanager
 def opened() -> Iterator[Sluice]:
+    """Opens the stores that the settings name, and closes them at the end. Raises BadRequest where a setting is
+    missing."""
     from sluice.settings import Settings
     from sluice.wiring.application import Sluice
 

@@ -14,6 +14,8 @@ from sluice.ports.costs import Costs
 
 
 class Account(Protocol):
+    """The token budget from which texts are embedded."""
+
     def affordable(self, texts: Sequence[str], embedder: Embedder) -> int:
         """Returns how many of the texts, from the first on, the budget allows to embed now."""
 
@@ -23,6 +25,8 @@ class Account(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchAccount:
+    """The account of one batch. All batches share the run's budget, so tokens are reserved in the ledger."""
+
     costs: Costs
     run: Run
     batch: int

@@ -32,6 +32,8 @@ from sluice.ports.versions import Versions
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
+    """The result of `load`."""
+
     written: int = 0  # chunks
     removed: int = 0  # chunks that the new versions no longer have
     # Documents beyond the tenant's quota: what is served of them is as before.
@@ -74,6 +76,8 @@ def _project(source: Source, documents: Sequence[EmbeddedDocument], stores: Stor
 
 
 def encrypted_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> EncryptedVersion:
+    """Returns the ledger row of a version, with text, title, metadata and chunks encrypted. Its id is the same for
+    every attempt of the run."""
     document = embedded.document
     return EncryptedVersion(
         version_id=uuid5(run.run_id, str(document.document_id)),
@@ -145,6 +149,7 @@ def _comparable(value: Any) -> bool:
 
 
 def graph_chunk(chunk: Chunk) -> GraphChunk:
+    """Returns the graph contribution of a chunk: its mentions and relations, without its text."""
     return GraphChunk(chunk.chunk_id, chunk.document_id, chunk.ordinal, chunk.mentions, chunk.relations)
 
 

@@ -42,6 +42,7 @@ class DeletionPreview:
     tenants: list[str] | None = None  # whose documents; None: not listed
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the counts as JSON values, without those that are None."""
         return _without_none(asdict(self))
 
 
@@ -55,6 +56,7 @@ class DeletionReport:
     dropped: bool | None = None  # whether the collection itself was dropped; None: not requested
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the report as JSON values, without `dropped` where it is None."""
         return _without_none(asdict(self))
 
 
@@ -69,7 +71,7 @@ class Deleting:
     recorder: Recorder
     quarantine: Quarantine
 
-    def listed(self, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> DeletionPreview:
+    def preview(self, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> DeletionPreview:
         """Counts what a deletion of these documents (None: all of the source) would delete. Changes nothing."""
         counts = [self.ledger.deletions.held(source, ids) for source, ids in sources]
         return DeletionPreview(
@@ -96,13 +98,13 @@ class Deleting:
         for source, ids in self.by_source(document_ids):
 
             def work(run: Run, source: Source = source, ids: list[UUID] = ids) -> int:
-                stays_listed = not source.spec.uri.startswith(uploads.PREFIX)
+                still_listed = not source.spec.uri.startswith(uploads.PREFIX)
                 deleted = 0
                 for start in range(0, len(ids), BATCH_DOCUMENTS):
                     batch = ids[start : start + BATCH_DOCUMENTS]
-                    if not stays_listed:
+                    if not still_listed:
                         self._remove_uploads(source, batch)
-                    deleted += len(self.ledger.deletions.delete(run, batch, listed=stays_listed, actor=actor))
+                    deleted += len(self.ledger.deletions.delete(run, batch, still_listed=still_listed, actor=actor))
                 return deleted
 
             self._carry_out(source, actor, work, report)
@@ -196,7 +198,7 @@ class Deleting:
         """Deletes all documents of the source for good, also those deleted manually before, and destroys their keys."""
         after: UUID | None = None
         while page := self.ledger.deletions.deletable(run.source, after, BATCH_DOCUMENTS):
-            self.ledger.deletions.delete(run, page, listed=False)
+            self.ledger.deletions.delete(run, page, still_listed=False)
             after = page[-1]
         self._destroy_keys(run.source.generation, run.source.source_id)
 

@@ -23,6 +23,7 @@ class Drift:
 
     @property
     def ids(self) -> list[UUID]:
+        """Returns the ids of missing, stale and surplus chunks, in this order."""
         return [*(each.chunk_id for each in (*self.missing, *self.stale)), *self.surplus]
 
 
@@ -41,9 +42,11 @@ class StoreReport:
 
     @property
     def drift(self) -> int:
+        """Returns the number of differences, repaired or not."""
         return self.missing + self.surplus + self.stale
 
     def add(self, drift: Drift) -> None:
+        """Adds the counts and examples of one comparison, without `in_flight`."""
         self.note("missing", [each.chunk_id for each in drift.missing])
         self.note("surplus", list(drift.surplus))
         self.note("stale", [each.chunk_id for each in drift.stale])
@@ -57,4 +60,5 @@ class StoreReport:
         examples += [str(each) for each in names[: _EXAMPLES - len(examples)]]
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the report as JSON values, with examples only of the kinds that have some."""
         return {**asdict(self), "examples": {kind: ids for kind, ids in self.examples.items() if ids}}

@@ -31,7 +31,8 @@ class Projection(Protocol):
     def page(self, after: UUID | None, limit: int) -> list[tuple[UUID, Any]]:
         """Returns rows in the order of ids."""
 
-    def some(self, chunk_ids: Sequence[UUID]) -> dict[UUID, Any]: ...
+    def some(self, chunk_ids: Sequence[UUID]) -> dict[UUID, Any]:
+        """Returns those of the rows that exist, by chunk id."""
 
     def document_of(self, row: Any) -> UUID | None:
         """Returns the row's document id; None where the row has no valid one."""
@@ -39,9 +40,12 @@ class Projection(Protocol):
     def stale(self, expected: Sequence[LedgerChunk], held: Mapping[UUID, Any]) -> set[UUID]:
         """Returns those of `expected` whose rows in `held` have other content. All of `expected` are in `held`."""
 
-    def write(self, chunks: Sequence[LedgerChunk]) -> None: ...
+    def write(self, chunks: Sequence[LedgerChunk]) -> None:
+        """Builds the rows of these chunks from the ledger and writes them. Chunks that cannot be rebuilt are left out
+        and added to `unreadable`."""
 
-    def remove(self, chunk_ids: Sequence[UUID]) -> None: ...
+    def remove(self, chunk_ids: Sequence[UUID]) -> None:
+        """Deletes rows. Deleting a missing row is a no-op."""
 
 
 class Points:

@@ -32,6 +32,8 @@ class PrunedKind:
 
 @dataclass(slots=True)
 class PruningReport:
+    """The result of a pruning, by kind of history."""
+
     apply: bool  # false: only counted
     kinds: dict[str, PrunedKind] = field(default_factory=dict)
 

@@ -42,12 +42,15 @@ class SourcePurge:
     left: str | None = None  # why the source was skipped; None: all was purged
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the counts as JSON values, without `left` where it is None."""
         values = {**asdict(self), "run_id": str(self.run_id)}
         return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeReport:
+    """The result of a purge, by source."""
+
     as_of: datetime
     sources: list[SourcePurge]
 
@@ -105,34 +108,34 @@ class Purging:
         *,
         collection: str | None = None,
         orchestrator: str = "cli",
-        listed: Container[UUID] | None = None,
+        only: Container[UUID] | None = None,
         on_batch: Callable[[int], object] = lambda purged: None,
     ) -> PurgeReport:
         """Deletes the documents that had expired at `as_of` and are still expired.
 
-        `listed`: only these documents; None: all. `on_batch(purged)` is called after every batch with the number of
+        `only`: only these documents; None: all. `on_batch(purged)` is called after every batch with the number of
         purged documents of the source. Raises NotFound where the collection does not exist.
         """
         for generation in live_generations(self.collections, collection):
             self.stores.drain(generation)  # entries of an earlier purge or ingest
         sources = self.retention.expired_sources(as_of, collection)
-        return PurgeReport(as_of, [self._purge_source(each, as_of, orchestrator, listed, on_batch) for each in sources])
+        return PurgeReport(as_of, [self._purge_source(each, as_of, orchestrator, only, on_batch) for each in sources])
 
     def _purge_source(
         self,
         source: Source,
         as_of: datetime,
         orchestrator: str,
-        listed: Container[UUID] | None,
+        only: Container[UUID] | None,
         on_batch: Callable[[int], object],
     ) -> SourcePurge:
         run_id = uuid4()
         with self.runs.session(run_id):
             run = self.runs.start(source, "purge", run_id, orchestrator)
-            return self._purge_run(run, as_of, listed, on_batch)
+            return self._purge_run(run, as_of, only, on_batch)
 
     def _purge_run(
-        self, run: Run, as_of: datetime, listed: Container[UUID] | None, on_batch: Callable[[int], object]
+        self, run: Run, as_of: datetime, only: Container[UUID] | None, on_batch: Callable[[int], object]
     ) -> SourcePurge:
         source = run.source
         report = SourcePurge(run.run_id, source.spec.tenant, source.spec.uri, source.spec.collection)
@@ -140,7 +143,7 @@ class Purging:
             with self.recorder.failing(run):
                 with self.recorder.recorded(run, WHOLE_RUN, "purge") as counts:
                     for page in self._pages(source, as_of):
-                        ids = [each.document_id for each in page if listed is None or each.document_id in listed]
+                        ids = [each.document_id for each in page if only is None or each.document_id in only]
                         report.documents += len(self.retention.purge(run, ids, as_of))
                         self.quarantine.delete_retained(run)
                         report.chunks += self.stores.drain(source.generation)

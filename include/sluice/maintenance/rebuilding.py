@@ -28,6 +28,8 @@ from sluice.ports.vector_cache import VectorCache
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
+    """Rebuilt points, without those of unreadable chunks."""
+
     points: list[Point]
     computed: int  # vectors missing from the cache
     unreadable: list[UUID]  # the document's key is destroyed, or the text does not match its hash

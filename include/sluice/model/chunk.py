@@ -53,6 +53,7 @@ class Chunk:
 
     @property
     def embedded_text(self) -> str:
+        """Returns the context, an empty line and the text; only the text where there is no context."""
         return f"{self.context}\n\n{self.text}" if self.context else self.text
 
 

@@ -110,6 +110,7 @@ class TenantUse:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the use and the quota as JSON values; a limit that is not set is None."""
         return {
             "name": self.tenant,
             "documents": self.documents,

@@ -44,6 +44,7 @@ class Between:
 
     @property
     def of_moments(self) -> bool:
+        """Returns whether the bounds are times; otherwise they are numbers."""
         return all(isinstance(bound, datetime) for bound in self.bounds.values())
 
 

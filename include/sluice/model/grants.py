@@ -41,6 +41,7 @@ class Grant:
         return Principal(self.principal, self.tenant, self.groups, self.may_write)
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the grant as JSON values, its groups sorted."""
         return {**asdict(self), "groups": sorted(self.groups)}
 
 

@@ -121,4 +121,5 @@ CIRCUMSTANTIAL = frozenset(
 
 
 def unreadable(code: str) -> ExtractionError:
+    """Returns the error for a code of REASONS, with its reason. Raises KeyError for another code."""
     return ExtractionError(code, REASONS[code])

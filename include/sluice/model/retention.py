@@ -49,6 +49,7 @@ class RetentionSetting:
     retention: Retention
 
     def to_json(self) -> dict[str, Any]:
+        """Returns scope and retention as one flat object."""
         return {**asdict(self.scope), **asdict(self.retention)}
 
 

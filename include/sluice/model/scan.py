@@ -54,6 +54,8 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
+    """The result of a complete scan. The counts are of documents."""
+
     seen: int
     unchanged: int
     quarantined: int  # unchanged since it was quarantined

@@ -19,7 +19,7 @@ def size_in_words(size_bytes: int) -> str:
     return f"{size_bytes} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
 
 
-def batches(
+def split_by_size(
     items: Sequence[T], size_of: Callable[[T], int], most: int, most_items: float = inf
 ) -> Iterator[Sequence[T]]:
     """Yields parts of `items`, in order, of at most `most` in size and `most_items` in number; a larger item alone."""

@@ -68,6 +68,7 @@ class SavedSource:
         return max(first, latest)
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the spec, the schedule and the last run as JSON values; `retention_days` 0: no retention."""
         spec, last = self.spec, self.last
         return {
             **spec.to_json(),

@@ -42,4 +42,5 @@ def storable_json(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
+    """Returns the value as JSON text that a database can store; see `storable_json`."""
     return json.dumps(storable_json(value), ensure_ascii=False)

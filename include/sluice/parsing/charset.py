@@ -119,6 +119,7 @@ def text_of(content: bytes, declared: str | None = None) -> str | None:
 
 
 def strictly(content: bytes, encoding: str) -> str | None:
+    """Decodes the content; None where a byte does not fit the encoding, or Python does not know the encoding."""
     try:
         return content.decode(encoding)
     except (UnicodeDecodeError, LookupError):

@@ -77,11 +77,11 @@ class IsolatedExtractor:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def extract(self, raws: Sequence[FetchedDocument]) -> list[Extracted]:
+    def extract(self, documents: Sequence[FetchedDocument]) -> list[Extracted]:
         """Returns one result per document, in order. A document without text has a `failure`; no document raises."""
         results: list[Extracted | None] = []
         jobs: deque[_Job] = deque()
-        for index, raw in enumerate(raws):
+        for index, raw in enumerate(documents):
             result_or_job = self._directly(index, raw)
             if isinstance(result_or_job, _Job):
                 jobs.append(result_or_job)
@@ -94,6 +94,7 @@ class IsolatedExtractor:
         return [result if result is not None else _failed("crashed") for result in results]
 
     def close(self) -> None:
+        """Ends all worker processes."""
         for worker in self._workers:
             worker.stop()
 

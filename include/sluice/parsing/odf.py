@@ -54,8 +54,8 @@ def _blocks(element: ElementTree.Element, depth: int) -> Iterator[str]:
         if name in ("h", "p"):
             yield from _paragraph(child, depth)
         elif name == "list":
-            if listed := "\n".join(_items(child, depth)):
-                yield listed
+            if list_text := "\n".join(_items(child, depth)):
+                yield list_text
         elif name == "table":
             if table := markdown_table(_rows(child, depth)):
                 yield table

@@ -72,6 +72,7 @@ def office_blocks(content: bytes, mime: str) -> list[str]:
 
 
 def has_office_blocks(mime: str) -> bool:
+    """Returns whether `office_blocks` can read a file of this MIME type."""
     return mime in (*OOXML, EPUB, ODT, ODS, ODP)
 
 

@@ -85,10 +85,12 @@ def _encrypted_locator(item: WorkItem, ciphers: Ciphers, path: str) -> bytes:
 
 
 def dump_documents(documents: Sequence[Document], ciphers: Ciphers, path: str) -> bytes:
+    """Returns the Parquet file, one row per document. Leaves out documents whose key was destroyed."""
     return _write([_encrypted_row(each, (), ciphers, path) for each in documents if each.document_id in ciphers])
 
 
 def load_documents(content: bytes, ciphers: Ciphers, path: str) -> list[Document]:
+    """Leaves out documents whose key was destroyed since."""
     return [_document(_body(row, ciphers, path)) for row in _with_keys(content, ciphers)]
 
 
@@ -96,11 +98,13 @@ def load_documents(content: bytes, ciphers: Ciphers, path: str) -> list[Document
 
 
 def dump_chunked(documents: Sequence[ChunkedDocument], ciphers: Ciphers, path: str) -> bytes:
+    """Returns the Parquet file, one row per document with its chunks. Leaves out documents whose key was destroyed."""
     readable = [each for each in documents if each.document.document_id in ciphers]
     return _write([_encrypted_row(each.document, each.chunks, ciphers, path) for each in readable])
 
 
 def load_chunked(content: bytes, ciphers: Ciphers, path: str) -> list[ChunkedDocument]:
+    """Leaves out documents whose key was destroyed since."""
     return [_chunked(_body(row, ciphers, path)) for row in _with_keys(content, ciphers)]
 
 
@@ -108,6 +112,8 @@ def load_chunked(content: bytes, ciphers: Ciphers, path: str) -> list[ChunkedDoc
 
 
 def dump_embedded(documents: Sequence[EmbeddedDocument], ciphers: Ciphers, path: str) -> bytes:
+    """Returns the Parquet file, one row per document with its chunks and their vectors, which are not encrypted. Leaves
+    out documents whose key was destroyed."""
     rows = []
     for embedded in documents:
         if embedded.document.document_id not in ciphers:
@@ -123,6 +129,7 @@ def dump_embedded(documents: Sequence[EmbeddedDocument], ciphers: Ciphers, path:
 
 
 def load_embedded(content: bytes, ciphers: Ciphers, path: str) -> list[EmbeddedDocument]:
+    """Returns documents with vectors as float32 arrays. Leaves out documents whose key was destroyed since."""
     return [_embedded(row, _chunked(_body(row, ciphers, path))) for row in _with_keys(content, ciphers)]
 
 

@@ -50,6 +50,7 @@ def batches(items: Sequence[WorkItem], most: int, slots: int | None = None) -> I
 
 
 def parts(documents: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """Yields parts of at most `most` documents, in order."""
     return (documents[at : at + most] for at in range(0, len(documents), most))
 
 

@@ -66,31 +66,31 @@ class Extraction:
             self.extractor() as extractor,
         ):
             for part in batches(self.quarantine.wanted(run, items), len(items)):
-                raws: list[FetchedDocument] = []
+                fetched: list[FetchedDocument] = []
                 for item in part:
                     try:
-                        raws.append(read(item))
+                        fetched.append(read(item))
                     except ExtractionError as error:
                         failures.append(_quarantine_entry(item, error.code, error.reason))
-                hashes = {raw.item.document_id: content_hash(index_key, identity(raw)) for raw in raws}
-                raws = self.renames.same_content(run, raws, hashes)
-                hashes = dict(zip((raw.item.document_id for raw in raws), hashes.values(), strict=True))
+                hashes = {raw.item.document_id: content_hash(index_key, identity(raw)) for raw in fetched}
+                fetched = self.renames.same_content(run, fetched, hashes)
+                hashes = dict(zip((raw.item.document_id for raw in fetched), hashes.values(), strict=True))
                 known = {
                     raw.item.document_id
-                    for raw in raws
+                    for raw in fetched
                     if (run.mode != "full" or raw.item.deleted) and raw.item.active_hash == hashes[raw.item.document_id]
                 }
-                unchanged += [raw.item for raw in raws if raw.item.document_id in known]
-                raws = [raw for raw in raws if raw.item.document_id not in known]
-                progress.step(len(part) - len(raws))
-                for raw, extracted in zip(raws, extractor.extract(raws), strict=True):
+                unchanged += [raw.item for raw in fetched if raw.item.document_id in known]
+                fetched = [raw for raw in fetched if raw.item.document_id not in known]
+                progress.step(len(part) - len(fetched))
+                for raw, extracted in zip(fetched, extractor.extract(fetched), strict=True):
                     progress.step()
                     if extracted.failure:
                         failures.append(_quarantine_entry(raw.item, *extracted.failure))
                         unextracted[raw.item.document_id] = raw
                     else:
                         documents.append(_document(raw, extracted, hashes[raw.item.document_id]))
-                counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
+                counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in fetched)
             documents, beyond = self._within_quota(run, self.renames.similar_text(run, documents))
             failures += beyond
             touched = len(unchanged) - len(self.versions.touch(run, unchanged))
@@ -112,6 +112,8 @@ class Extraction:
 
 
 def beyond_quota(run: Run, document: Document) -> QuarantineEntry:
+    """Returns the quarantine entry of a document that the tenant's quota does not permit. The next run tries it
+    again."""
     reason = QUOTA.format(tenant=run.source.spec.tenant)
     return QuarantineEntry(document.item, "quota", "quota", reason, retry=True, raw_hash=document.raw_hash)
 

@@ -63,19 +63,21 @@ class Finishing:
         stores = counters(generation, vectors=vectors, graph=graph, source=source_id)
         figures |= {store: count() for store, count in stores.items()}
         if len(set(figures.values())) > 1:
-            listed = ", ".join(f"{store} {count}" for store, count in figures.items())
+            in_words = ", ".join(f"{store} {count}" for store, count in figures.items())
             if self.ledger.runs.others_running(run):
                 raise Transient(
                     f"Another run of {run.source.spec.uri} is in progress, so the stores cannot be compared yet "
-                    f"({listed}). Nothing is lost. Run this again when that run has ended."
+                    f"({in_words}). Nothing is lost. Run this again when that run has ended."
                 )
             raise Disagreement(
-                f"The stores do not hold the same chunks of {run.source.spec.uri}: {listed}. Search results stay "
+                f"The stores do not hold the same chunks of {run.source.spec.uri}: {in_words}. Search results stay "
                 "correct, because the ledger decides what is shown. Run the ingest again with mode full to write what "
                 "is missing."
             )
 
     def summarise(self, run: Run) -> RunSummary:
+        """Returns the summary from the run's recorded stages. Quarantine and total chunks are counted as they are
+        now."""
         totals: Counter[str] = Counter()
         seconds: dict[str, float] = {}
         for stat in self.ledger.runs.stages(run):

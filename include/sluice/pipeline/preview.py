@@ -71,9 +71,11 @@ class Preview:
     estimate: Estimate
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the preview as JSON values, with `dry_run` true and no run id."""
         return {"dry_run": True, "run_id": None, **asdict(self)}
 
     def lines(self) -> list[str]:
+        """Returns the preview as lines of text for users."""
         documents, estimate = self.documents, self.estimate
         named = "" if self.saved else " It is not saved yet: a run would save it."
         return [

@@ -42,6 +42,7 @@ _CHANGED = " The source changed after this check, so no bytes are retained for a
 
 
 def path(document_id: UUID) -> str:
+    """Returns the path in object storage of a document's retained bytes."""
     return f"quarantine/{document_id}.sealed"
 
 
@@ -85,13 +86,13 @@ class Quarantine:
         return self.records.items(run, [item.document_id for item in items])
 
     def add(
-        self, run: Run, failures: Sequence[QuarantineEntry], raws: Mapping[UUID, FetchedDocument] | None = None
+        self, run: Run, failures: Sequence[QuarantineEntry], at_hand: Mapping[UUID, FetchedDocument] | None = None
     ) -> int:
         """Quarantines documents with their bytes.
 
-        `raws`: bytes that are at hand, as where extraction failed; an empty mapping: retain none; None: read them
-        again, as a gate does, which runs after the bytes were freed. Where the bytes differ by then, none are retained
-        and the next run tries again. A replay continues to retain the bytes of a document that fails again, whatever
+        `at_hand`: fetched documents, as where extraction failed; an empty mapping: retain none; None: read them again,
+        as a gate does, which runs after the bytes were freed. Where the bytes differ by then, none are retained and the
+        next run tries again. A replay continues to retain the bytes of a document that fails again, whatever
         the reason.
 
         Returns how many were skipped because a later run supersedes them: their records and bytes are that run's."""
@@ -108,8 +109,8 @@ class Quarantine:
             if document_id in superseded:
                 continue
             cipher = own.get(document_id)
-            if raws is not None and (document_id in raws or run.mode != "replay"):
-                raw = raws.get(document_id)
+            if at_hand is not None and (document_id in at_hand or run.mode != "replay"):
+                raw = at_hand.get(document_id)
             else:
                 raw = again()(failure.item)
             if raw is not None:

@@ -32,16 +32,16 @@ class RenameMatching:
     keyring: Keyring
 
     def same_content(
-        self, run: Run, raws: Sequence[FetchedDocument], hashes: Mapping[UUID, bytes]
+        self, run: Run, fetched: Sequence[FetchedDocument], hashes: Mapping[UUID, bytes]
     ) -> list[FetchedDocument]:
-        """Matches new documents with missing ones of equal content. Returns `raws`, renamed ones with their previous
+        """Matches new documents with missing ones of equal content. Returns `fetched`, renamed ones with their previous
         id.
 
         `hashes`: document id → keyed hash of its content."""
-        new = {raw.item.document_id: hashes[raw.item.document_id] for raw in raws if raw.item.new}
+        new = {raw.item.document_id: hashes[raw.item.document_id] for raw in fetched if raw.item.new}
         previous_ids = self.renames.match_same_content(run, new)
         deleted = self.deletions.deleted(list(previous_ids.values()))
-        return [replace(raw, item=_same(raw.item, previous_ids, deleted, hashes)) for raw in raws]
+        return [replace(raw, item=_same(raw.item, previous_ids, deleted, hashes)) for raw in fetched]
 
     def similar_text(self, run: Run, documents: Sequence[Document]) -> list[Document]:
         """Does the same for documents that were renamed and edited, by similarity of their texts."""

@@ -35,10 +35,14 @@ class Catalog(Protocol):
 
     def documents(
         self, principal: Principal, collection: str, limit: int, after: UUID | None = None
-    ) -> list[DocumentInfo]: ...
+    ) -> list[DocumentInfo]:
+        """Returns a page of the collection's documents that this principal may read now, with or without an active
+        version, in the order in which they were first seen. `after`: the last id of the previous page. Raises NotFound
+        where the principal may read none of its sources."""
 
     def document(self, principal: Principal, document_id: UUID) -> DocumentInfo:
-        """Raises NotFound, also for a document of another tenant."""
+        """Returns a document, with or without an active version. Raises NotFound, also where the principal may not
+        read it."""
 
     def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
         """Returns the lineage of a served chunk. Raises NotFound, also where this principal may not read it."""

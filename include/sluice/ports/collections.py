@@ -9,6 +9,8 @@ from sluice.model.run import Counts
 
 
 class Collections(Protocol):
+    """Collections in the ledger. Each one has a live generation."""
+
     def generations(self) -> list[Generation]:
         """Returns the live generation of every collection (operator's view)."""
 

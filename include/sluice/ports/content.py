@@ -36,6 +36,8 @@ class Keyring(Protocol):
 
 
 class Embedder(Protocol):
+    """Embeds texts. Its name is part of the cache key: another model or another pooling needs another name."""
+
     name: str
     at_once: int  # best number of texts per call; as many vectors are lost by a crash
 
@@ -56,6 +58,8 @@ class Embedder(Protocol):
 
 
 class EntityExtractor(Protocol):
+    """Finds entities, and relations between them, in texts. Its name is part of a generation's profile."""
+
     name: str
 
     def extract(self, texts: Sequence[str]) -> list[Recognized]:
@@ -78,12 +82,15 @@ class Blobs(Protocol):
     """Object storage below one root. Paths are relative, with `/`."""
 
     def write(self, path: str, content: bytes) -> str:
-        """Writes an object completely or not at all; returns the full uri."""
+        """Writes an object completely or not at all; returns the full uri. Replaces an existing object. Raises
+        Transient, and has then written nothing."""
 
     def read(self, path: str) -> bytes:
-        """Raises NotFound."""
+        """Returns the bytes of an object. Raises NotFound, and Transient where the storage fails."""
 
-    def remove(self, prefix: str) -> None: ...
+    def remove(self, prefix: str) -> None:
+        """Deletes an object, or a folder with all its objects. Deleting a missing one is a no-op. Raises Transient
+        where an object may remain."""
 
     def list(self, prefix: str) -> list[str]:
         """Returns the paths of all objects below a folder, sorted. Raises Transient where the list would be
@@ -96,16 +103,18 @@ class Blobs(Protocol):
     def modified_at(self, path: str) -> datetime:
         """Returns when an object was last written, in UTC. Raises NotFound."""
 
-    def uri(self, path: str) -> str: ...
+    def uri(self, path: str) -> str:
+        """Returns the full uri of a path, whether or not the object exists."""
 
 
 class Extractor(Protocol):
     """Extracts text in a subprocess, so that a malicious file can stop only the subprocess, not the run."""
 
-    def extract(self, raws: Sequence[FetchedDocument]) -> list[Extracted]:
+    def extract(self, documents: Sequence[FetchedDocument]) -> list[Extracted]:
         """Returns one result per document, in order."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends the subprocesses."""
 
 
 @dataclass(frozen=True, slots=True)

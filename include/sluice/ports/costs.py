@@ -19,7 +19,8 @@ class Costs(Protocol):
     def settle(self, run: Run, batch: int, spent: Spent) -> None:
         """Adds the costs of a finished call and releases the batch's reservation."""
 
-    def spent(self, run: Run) -> Spent: ...
+    def spent(self, run: Run) -> Spent:
+        """Returns the sum of the settled costs of all batches and attempts of the run; zeros where there are none."""
 
     def record_exceeded(self, run: Run, why: str) -> None:
         """Stops the run: it processes no further documents. `why`: budget."""

@@ -14,6 +14,8 @@ from sluice.model.source import Source, SourceSpec
 
 
 class Deletions(Protocol):
+    """Deletions of documents on request, and previews of their effect."""
+
     def deletable(self, source: Source, after: UUID | None, limit: int) -> list[UUID]:
         """Returns documents of the source that are not deleted for good, including those deleted manually while the
         source lists them, by id; `after`: the last one of the previous page."""
@@ -32,12 +34,14 @@ class Deletions(Protocol):
         """Counts, of these documents of the source (None: all), those that are not deleted, the chunks of their active
         versions, and their open quarantine records."""
 
-    def delete(self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None) -> list[UUID]:
+    def delete(
+        self, run: Run, document_ids: Sequence[UUID], *, still_listed: bool, actor: str | None = None
+    ) -> list[UUID]:
         """Deletes documents and returns which were deleted. They are unreadable at once; all their chunks are added to
         the outbox, and the encrypted content of every version is deleted.
 
-        `listed`: their source still lists them. The hash of their last content, served or quarantined, is stored, and
-        they are not ingested again until the content changes or `restore` is called. Otherwise they are deleted for
+        `still_listed`: their source still lists them. The hash of their last content, served or quarantined, is stored,
+        and they are not ingested again until the content changes or `restore` is called. Otherwise they are deleted for
         good. `actor`: who requested it; each deletion is recorded as by `record`."""
 
     def restore(self, document_id: UUID) -> Source:

@@ -8,7 +8,10 @@ from sluice.model.grants import Grant
 
 
 class Grants(Protocol):
-    def of(self, principal: str) -> list[Grant]: ...
+    """What each caller may read and write: one grant for each principal and tenant."""
+
+    def of(self, principal: str) -> list[Grant]:
+        """Returns the grants of one caller in all tenants, by tenant. Empty for an unknown caller."""
 
     def all(self, tenant: str | None = None) -> list[Grant]:
         """Returns the grants of every caller, in one tenant or in all, by principal and tenant (operator's view)."""

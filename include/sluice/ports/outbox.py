@@ -12,6 +12,8 @@ from sluice.model.points import OutboxEntry
 
 
 class Outbox(Protocol):
+    """An entry is written in the transaction that makes its chunks obsolete, and deleted with the chunks."""
+
     def queued(self, generation: Generation) -> int:
         """Counts the chunks in the outbox of the generation's collection."""
 

@@ -13,18 +13,26 @@ from sluice.model.source import Source
 
 
 class VectorIndex(Protocol):
+    """Points by generation. Every method raises Unavailable where the server does not answer in time."""
+
     def ensure(self, generation: Generation) -> None:
         """Creates the backing collection, payload indexes and alias where they are missing."""
 
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
-        """Writes points in bounded batches; they are durable when this returns."""
+        """Writes points in bounded batches; they are durable when this returns. Replaces points with the same id.
+        Raises Terminal on a vector that is not finite or has another shape, Transient where the collection is lost."""
 
-    def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None: ...
+    def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        """Deletes points; applied when this returns. Deleting a missing point is a no-op."""
 
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
-        """Returns candidates, best first; dense and sparse results are fused by RRF (k = 60) where both are given."""
+        """Returns candidates, best first; dense and sparse results are fused by RRF (k = 60) where both are given.
+        Empty where the query has no sources or no terms. Raises BadRequest on an invalid filter, Unavailable where the
+        collection is lost."""
 
-    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int: ...
+    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
+        """Counts points exactly, of the whole generation or of one tenant and one source. Returns 0 where the
+        collection is lost."""
 
     def drop(self, generation: Generation) -> None:
         """Drops the backing collection with all points and its alias. Dropping a missing collection is a no-op."""
@@ -40,10 +48,14 @@ class VectorIndex(Protocol):
     ) -> list[StoredPoint]:
         """Returns those that exist, in any order."""
 
-    def ping(self) -> str: ...
+    def ping(self) -> str:
+        """Returns the server's version. Raises Unavailable."""
 
 
 class GraphIndex(Protocol):
+    """Chunks, documents and entities by generation. Every method raises Unavailable where the server does not answer in
+    time."""
+
     def ensure(self) -> None:
         """Creates constraints and indexes where they are missing."""
 
@@ -79,4 +91,5 @@ class GraphIndex(Protocol):
         """Deletes those that are still orphans. Returns how many, without relationships deleted together with a
         node."""
 
-    def ping(self) -> str: ...
+    def ping(self) -> str:
+        """Returns the server's version. Raises Unavailable."""

@@ -11,6 +11,8 @@ from sluice.model.run import Run
 
 
 class Quality(Protocol):
+    """Gate rules of collections, and gate results and signatures of runs."""
+
     def rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
         """Returns the collection's own rules, by suite and code of the check."""
 
@@ -23,7 +25,9 @@ class Quality(Protocol):
         """Records a gate's results on a batch and replaces earlier ones. Stores the first 1,000 rows of each check; the
         result has their total number."""
 
-    def gates(self, run: Run, batch: int) -> list[GateResult]: ...
+    def gates(self, run: Run, batch: int) -> list[GateResult]:
+        """Returns the results of all gates on a batch, in the order of stages' names and, within a stage, of its
+        checks. Empty where none is recorded."""
 
     def similar(self, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:
         """Returns signatures that share a band with these: of documents that the run's generation serves, or that this

@@ -1,4 +1,4 @@
-"""QuarantineRecords records. The bytes are retained where they could be read (`sluice.pipeline.quarantine`)."""
+"""Quarantine records. The bytes are retained where they could be read (`sluice.pipeline.quarantine`)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from sluice.model.scan import WorkItem
 
 
 class QuarantineRecords(Protocol):
+    """A document has at most one open record. Resolved records stay as history."""
+
     def add(self, run: Run, failures: Sequence[QuarantineEntry]) -> set[UUID]:
         """Adds quarantine records and replaces open records of the same documents. Active versions stay served.
         Documents that `versions.superseded` returns are skipped; returns those."""

@@ -11,14 +11,17 @@ from sluice.model.run import Run
 
 
 class Quotas(Protocol):
+    """Limits of each tenant on documents and bytes, over all its collections."""
+
     def assign(self, tenant: str, quota: Quota) -> None:
-        """Sets or replaces the quota. Creates the tenant where it is missing. Documents that are served stay."""
+        """Sets or replaces the quota. Creates the tenant where it is missing. Documents that are served stay. Raises
+        BadRequest on an invalid name or limit."""
 
     def use(self, tenant: str) -> TenantUse:
         """Counts over the live generations; expired documents count until they are deleted. 0 for an unknown tenant."""
 
     def of(self, tenant: str) -> Quota:
-        """Returns the quota without counting its use."""
+        """Returns the quota without counting its use; no limits for an unknown tenant."""
 
     def uses(self) -> list[TenantUse]:
         """Returns the use of all tenants, by name (operator's view)."""

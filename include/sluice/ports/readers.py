@@ -43,6 +43,8 @@ class RowQuery:
 
 @dataclass(frozen=True, slots=True)
 class ListedRow:
+    """A row as a scan sees it, without its text."""
+
     id: str | None
     mark: str  # the row's state; equal: the row is unchanged
     size_bytes: int  # of the stored text
@@ -76,7 +78,7 @@ class SourceReader(Protocol):
 
 @runtime_checkable
 class IncrementalReader(SourceReader, Protocol):
-    """The reader of a source with a history, which reports renames since an earlier scan (`ListingEntry.former`)."""
+    """The reader of a source with a history. Its scan reports renames (`ListingEntry.previous_name`)."""
 
     def cursor(self) -> str | None:
         """Returns the cursor of the state that `scan` lists, e.g. a commit. It is stored when the run is complete, and

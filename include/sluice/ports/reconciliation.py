@@ -12,6 +12,8 @@ from sluice.model.points import LedgerChunk, SourceDocument
 
 
 class Reconciliation(Protocol):
+    """Read access to what the stores must contain, and the record of each comparison."""
+
     def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
         """Returns chunks of active versions in the order of their ids' bytes; `after`: the last id of the previous
         page."""

@@ -10,6 +10,8 @@ from sluice.model.run import Run
 
 
 class Renames(Protocol):
+    """Matches between documents that are new in a scan and documents that are missing from it."""
+
     def match_same_content(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         """Matches new documents with documents missing from this run's scan whose active version has the same keyed
         hash. The existing document takes over name and address; the new document is deleted.

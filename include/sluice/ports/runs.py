@@ -13,6 +13,8 @@ from sluice.model.source import LastRun, SavedSource, Source
 
 
 class Runs(Protocol):
+    """The ledger's records of runs. A run writes while it has the lease of its source."""
+
     def start(
         self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None, budget: Budget = Budget()
     ) -> Run:
@@ -23,7 +25,7 @@ class Runs(Protocol):
         this source that it left running is closed as failed, because its task was retried."""
 
     def get(self, run_id: UUID) -> Run:
-        """Raises NotFound."""
+        """Returns a run with the saved values that its source has now. Raises NotFound."""
 
     def session(self, run_id: UUID) -> AbstractContextManager[None]:
         """Declares that this process does the whole run within the body; open it before the first claim. If the process
@@ -48,9 +50,11 @@ class Runs(Protocol):
         """Returns whether another run of the same source has a valid lease: the stores may then contain chunks that it
         has written and not yet activated."""
 
-    def record_stage(self, run: Run, stat: StageStat) -> None: ...
+    def record_stage(self, run: Run, stat: StageStat) -> None:
+        """Records the seconds and counts of one stage of a batch. Replaces those of an earlier attempt."""
 
-    def stages(self, run: Run) -> list[StageStat]: ...
+    def stages(self, run: Run) -> list[StageStat]:
+        """Returns the recorded stages of the run, by batch, then in the order in which they were recorded."""
 
     def finish(self, run: Run, state: str, summary: Mapping[str, Any]) -> None:
         """Ends the run and releases its lease. `state`: succeeded, failed. Safe to repeat: the last state, summary and

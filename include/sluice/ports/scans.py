@@ -11,6 +11,8 @@ from sluice.model.source import Source, SourceSpec
 
 
 class Scans(Protocol):
+    """Complete scans of sources, compared with the documents in the ledger."""
+
     def record(
         self,
         run: Run,

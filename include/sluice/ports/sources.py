@@ -12,6 +12,8 @@ from sluice.model.source import SavedSource, Schedule, Source, SourceSpec
 
 
 class Sources(Protocol):
+    """Saved sources by tenant, collection and uri."""
+
     def open(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
         """Finds or creates tenant, collection (with generation 1 of `profile`) and source. A new source is saved with
         the values of `spec`; a saved one is not changed, and the returned spec has its saved values. An existing

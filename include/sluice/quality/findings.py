@@ -27,6 +27,8 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Findings:
+    """Places of findings in one document; a finding in the metadata has the path of its value."""
+
     text: tuple[Span, ...] = ()
     title: tuple[Span, ...] = ()
     metadata: tuple[tuple[Path, Span], ...] = ()

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 def no_connections(conn_id: str) -> Connection:
+    """The default of `SourceContext.connections`. Raises BadRequest."""
     raise BadRequest(f"Connection {conn_id!r} cannot be used here: no connections are configured. Nothing was read.")
 
 
 def no_rows(connection: Connection, query: RowQuery) -> Rows:
+    """The default of `SourceContext.rows`. Raises BadRequest."""
     raise BadRequest("Rows of a database cannot be read here. Nothing was read.")
 
 

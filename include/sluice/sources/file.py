@@ -22,7 +22,7 @@ from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
-from sluice.sources.members import Archive, listed, read_member, storage_failed
+from sluice.sources.members import Archive, members_of, read_member, storage_failed
 from sluice.sources.roots import inside, open_inside
 from sluice.sources.schemes import path_scheme
 from sluice.sources.uri import check_root
@@ -95,7 +95,7 @@ class FileReader:
         if not self._globs.opens(entry.external_id):
             yield entry
             return
-        yield from listed(entry, self._globs, lambda: self._opened(relative))
+        yield from members_of(entry, self._globs, lambda: self._opened(relative))
         self._archive = None
 
     def _opened(self, relative: bytes) -> Archive:

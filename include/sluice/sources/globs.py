@@ -42,6 +42,7 @@ class Globs:
         self.hidden = any(part.startswith(".") for glob in include for part in glob.split("/"))
 
     def admit(self, path: str) -> bool:
+        """Returns whether the globs select the file `path`, relative to the source."""
         if self._exclude and self._exclude.matches(path):
             return False
         return self._include is None or self._include.matches(path)
@@ -194,8 +195,8 @@ def _one(step: str) -> Callable[[str], bool]:
         raise BadRequest(f"{step!r} in a glob is not a valid set of characters ({error.msg}). Correct it.") from None
 
 
-def _in_set(listed: re.Pattern[str], wanted: bool, char: str) -> bool:
-    return (listed.match(char) is not None) == wanted
+def _in_set(chars: re.Pattern[str], wanted: bool, char: str) -> bool:
+    return (chars.match(char) is not None) == wanted
 
 
 def _anything(char: str) -> bool:

@@ -122,7 +122,7 @@ class Archive:
             raise unreadable("corrupt")
 
 
-def listed(entry: ListingEntry, globs: Globs, opened: Callable[[], Archive]) -> Iterator[ListingEntry]:
+def members_of(entry: ListingEntry, globs: Globs, opened: Callable[[], Archive]) -> Iterator[ListingEntry]:
     """Yields the members of the zip `entry` that `globs` admit. A member counts as unchanged while its zip is.
 
     Yields the entry itself if it is not an archive or cannot be opened. Raises errors that do not concern this zip
@@ -207,6 +207,7 @@ class _Bounded:
 
 
 def storage_failed(error: OSError) -> Unavailable:
+    """Returns the error for a failure of the storage, which a retry may pass."""
     return Unavailable("the source's storage", error.strerror or "reading failed", TRY_AGAIN)
 
 

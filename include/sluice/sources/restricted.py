@@ -18,6 +18,7 @@ class Restricted:
         self._admits = admits
 
     def scan(self) -> Iterator[ListingEntry]:
+        """Lists the admitted documents. Raises as the reader's own scan."""
         return (entry for entry in self._reader.scan() if self._admits(entry.uri))
 
     def read(self, item: WorkItem) -> FetchedDocument:

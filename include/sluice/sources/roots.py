@@ -45,6 +45,7 @@ def open_folder_inside(path: bytes, root: bytes, admits: Callable[[str], bool] |
 
 
 def inside(path: bytes, root: bytes) -> bool:
+    """Returns whether `path` is `root` or lies below it. Resolves no links."""
     return path == root or path.startswith(root.rstrip(b"/") + b"/")
 
 

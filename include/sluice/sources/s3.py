@@ -31,7 +31,7 @@ from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection
 from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
-from sluice.sources.members import Archive, listed, read_member
+from sluice.sources.members import Archive, members_of, read_member
 from sluice.sources.ranges import Ranges
 from sluice.sources.schemes import Scheme, dataset_by_host, place_below
 
@@ -165,7 +165,7 @@ class S3Reader:
             yield entry
             return
         self._start_clock()
-        yield from listed(entry, self._globs, lambda: self._open(entry.external_id, listing["Size"], listing))
+        yield from members_of(entry, self._globs, lambda: self._open(entry.external_id, listing["Size"], listing))
 
     def _member(self, external_id: str) -> bytes | None:
         """Reads a member; see `read_member`. Opens the zip again if it was replaced meanwhile."""

@@ -41,10 +41,12 @@ SCHEME = Scheme(reader="uploads:UploadReader", example="uploads://<tenant>/<coll
 
 
 def source_uri(tenant: str, collection: str) -> str:
+    """Returns the URI of the source that holds the uploads of a tenant into a collection."""
     return f"{PREFIX}{tenant}/{collection}"
 
 
 def upload_id(tenant: str, collection: str, name: str) -> UUID:
+    """Returns the id of an upload. A later upload of the same name has the same id."""
     return uuid5(_NAMESPACE, json.dumps([tenant, collection, name]))
 
 
@@ -205,7 +207,7 @@ class UploadReader:
             folder, _, name = path.rpartition("/")
             if folder != self._folder and name != "head":
                 contents[folder].append(name)
-        before, now = self._listed(), dict[str, str]()
+        before, now = self._last_listing(), dict[str, str]()
         remaining = iter(sorted(path.removesuffix("/head") for path in paths if path.endswith("/head")))
         while folders := list(islice(remaining, _KEYS_AT_ONCE)):
             keys = self._keyring.get([_upload_of(folder) for folder in folders])
@@ -213,36 +215,36 @@ class UploadReader:
                 key = keys.get(_upload_of(folder))
                 # Each content has a unique name, so a content that was listed before still has the same head.
                 only = contents[folder][0] if len(contents[folder]) == 1 else ""
-                listed = self._entry(folder, key, before.get(only)) if key else None
-                if listed is None:
+                entry_and_value = self._entry(folder, key, before.get(only)) if key else None
+                if entry_and_value is None:
                     continue
-                entry, now[only] = listed
+                entry, now[only] = entry_and_value
                 if self._globs.admit(entry.external_id):
                     yield entry
         now.pop("", None)
         if now.keys() != before.keys() and not self._dry:
             self._blobs.write(f"{self._folder}/listed", json.dumps(now).encode())
 
-    def _listed(self) -> dict[str, str]:
+    def _last_listing(self) -> dict[str, str]:
         """Maps the name of a content to what a scan read of its head, encrypted, in base64. Empty if the object is
         lost."""
         try:
-            listed = json.loads(self._blobs.read(f"{self._folder}/listed"))
-            return {name: encrypted for name, encrypted in listed.items() if isinstance(encrypted, str)}
+            listing = json.loads(self._blobs.read(f"{self._folder}/listed"))
+            return {name: encrypted for name, encrypted in listing.items() if isinstance(encrypted, str)}
         except (NotFound, ValueError, AttributeError):
             return {}
 
-    def _entry(self, folder: str, key: bytes, listed: str | None) -> tuple[ListingEntry, str] | None:
+    def _entry(self, folder: str, key: bytes, last_value: str | None) -> tuple[ListingEntry, str] | None:
         """Returns the entry of an upload and the value by which the next scan recognises it; None if it was deleted
         meanwhile.
 
-        Reads the head if `listed` cannot be used. Raises Terminal if the head was altered: without its name, the scan
-        could not tell which documents are missing.
+        `last_value`: this value from the last scan; if it cannot be used, the head is read. Raises Terminal if the head
+        was altered: without its name, the scan could not tell which documents are missing.
         """
         cipher = _cipher(key, folder)
         try:
-            if listed is not None:
-                return self._listed_entry(cipher.decrypt_json("upload listing", base64.b64decode(listed))), listed
+            if last_value is not None:
+                return self._entry_from(cipher.decrypt_json("upload listing", base64.b64decode(last_value))), last_value
         except (Terminal, binascii.Error):
             pass
         head = _head(self._blobs, key, folder)
@@ -250,9 +252,9 @@ class UploadReader:
             return None
         fields = [head["name"], head["fingerprint"], head["size_bytes"]]
         encrypted = cipher.encrypt_json("upload listing", fields)
-        return self._listed_entry(fields), base64.b64encode(encrypted).decode()
+        return self._entry_from(fields), base64.b64encode(encrypted).decode()
 
-    def _listed_entry(self, fields: Sequence[Any]) -> ListingEntry:
+    def _entry_from(self, fields: Sequence[Any]) -> ListingEntry:
         name, fingerprint, size_bytes = fields
         return ListingEntry(name, f"{self._uri}#{quote(name)}", fingerprint, size_bytes)
 

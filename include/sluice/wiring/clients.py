@@ -46,6 +46,8 @@ def migrate(settings: Settings) -> int | None:
 
 
 def optional_pings(settings: Settings) -> dict[str, Callable[[], str]]:
+    """Returns the pings of Redis and Marquez, by name, without those that have no address. A ping raises
+    Unavailable."""
     pings: dict[str, Callable[[], str]] = {}
     if redis_url := settings.redis_url.get_secret_value():
         from sluice.adapters import redis
@@ -91,6 +93,7 @@ def timeouts(settings: Settings, serving: bool = False) -> dict[str, Any]:
 
 
 def make_graph(settings: Settings, serving: bool) -> Neo4jGraph | None:
+    """Returns the Neo4j graph; None where the graph is off. `serving`: with the short time limit of searches."""
     if settings.graph != "on":
         return None
     from sluice.adapters.neo4j.graph import Neo4jGraph
@@ -113,6 +116,7 @@ def make_vectors(settings: Settings, serving: bool) -> QdrantIndex | QdrantOnDem
 
 
 def required(settings: Settings, name: str) -> str:
+    """Returns the text of a secret setting. Raises BadRequest where it is not set."""
     value = getattr(settings, name)
     text = value.get_secret_value() if value is not None else ""
     if not text:
@@ -126,6 +130,7 @@ def required(settings: Settings, name: str) -> str:
 
 
 def make_extractor(settings: Settings) -> AbstractContextManager[Extractor]:
+    """Returns the extractor with the limits of the settings; its subprocesses end with the context."""
     from sluice.parsing.extractor import IsolatedExtractor
 
     return IsolatedExtractor(
@@ -139,6 +144,7 @@ def make_extractor(settings: Settings) -> AbstractContextManager[Extractor]:
 
 
 def make_embedder(name: str, settings: Settings, serving: bool) -> Embedder:
+    """Returns the embedder of this name. Raises BadRequest for an unknown one."""
     from sluice.adapters.embedders import factory
 
     return factory.make_embedder(name, _endpoint(settings, serving))
@@ -155,6 +161,7 @@ def _endpoint(settings: Settings, serving: bool) -> Endpoint:
 
 @lru_cache(maxsize=4)
 def make_entities(name: str) -> EntityExtractor | None:
+    """Returns the entity extractor of this name; None for `off`. Raises BadRequest for an unknown one."""
     from sluice.adapters.entities import factory
 
     return factory.make_entities(name)
@@ -162,6 +169,7 @@ def make_entities(name: str) -> EntityExtractor | None:
 
 @lru_cache(maxsize=1)
 def make_tokenizer() -> Any:
+    """Returns the tokenizer in whose tokens chunks are measured. It is loaded once."""
     from sluice.adapters.embedders.minilm import minilm_tokenizer
 
     return minilm_tokenizer()

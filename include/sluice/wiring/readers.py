@@ -30,6 +30,8 @@ def make_reader(
     *,
     dry: bool = False,
 ) -> SourceReader:
+    """Returns the reader of a source; see `sluice.ports.readers.OpenSource`. Raises BadRequest; Forbidden where the
+    rules do not allow the source."""
     from sluice.adapters.postgres.source_rows import PostgresRows
     from sluice.sources.context import HttpPolicy, SourceContext
     from sluice.sources.restricted import Restricted
@@ -65,6 +67,7 @@ def make_reader(
 
 
 def git_cache(settings: Settings) -> Path:
+    """Returns the folder with the mirrors of remote git repositories."""
     return settings.home.absolute() / "git"
 
 

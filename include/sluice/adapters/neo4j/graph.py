@@ -36,7 +36,7 @@ from sluice.adapters.neo4j.failures import asking
 from sluice.adapters.neo4j.scanning import GraphScan
 from sluice.model.generation import Generation
 from sluice.model.points import GraphChunk, OutboxEntry
-from sluice.model.sizes import batches
+from sluice.model.sizes import split_by_size
 from sluice.model.source import Source
 
 _BATCH_CHUNKS = 2000
@@ -93,7 +93,7 @@ class Neo4jGraph(GraphScan):
             "source_id": str(source.source_id),
         }
         with self._driver.session() as session:
-            for batch in batches(chunks, lambda chunk: len(chunk.mentions), _BATCH_MENTIONS, _BATCH_CHUNKS):
+            for batch in split_by_size(chunks, lambda chunk: len(chunk.mentions), _BATCH_MENTIONS, _BATCH_CHUNKS):
                 with asking(f"write {len(batch)} chunks"):
                     try:
                         session.execute_write(self._transaction(_write), scope, batch)

@@ -133,11 +133,13 @@ def changed(connection: Connection, collection_id: UUID) -> None:
 
 
 def live_generation(connection: Connection, name: str) -> Generation | None:
+    """Returns the live generation of a collection; None where the collection does not exist."""
     row = connection.execute(LIVE_OF, {"name": name}).one_or_none()
     return generation_of(row) if row else None
 
 
 def values_of(generation: Generation) -> dict[str, Any]:
+    """Returns the generation's values for the parameters of a statement."""
     return {"collection_id": generation.collection_id, "generation": generation.number}
 
 

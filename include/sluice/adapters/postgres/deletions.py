@@ -147,7 +147,9 @@ class PostgresDeletions(Transactions):
         (row,) = self._rows(_HELD, {"source_id": source.source_id, "ids": ids})
         return Counts(**row._mapping)
 
-    def delete(self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None) -> list[UUID]:
+    def delete(
+        self, run: Run, document_ids: Sequence[UUID], *, still_listed: bool, actor: str | None = None
+    ) -> list[UUID]:
         if not document_ids:
             return []
         with self._writing(run) as connection:
@@ -155,7 +157,7 @@ class PostgresDeletions(Transactions):
             keep_retention(connection, run.source.generation.collection_id)
             lock_documents(connection, document_ids)
             values = {"ids": list(document_ids), "source_id": run.source.source_id, "run_id": run.run_id}
-            taken = sorted(connection.execute(_TAKE_LISTED if listed else _TAKE, values).scalars())
+            taken = sorted(connection.execute(_TAKE_LISTED if still_listed else _TAKE, values).scalars())
             if taken:
                 if actor is not None:
                     connection.execute(_RECORD_DOCUMENTS, {"ids": taken, "actor": actor})

@@ -45,6 +45,7 @@ def add(connection: Connection, tenant: str, kinds: Mapping[UUID, str]) -> None:
 
 
 def mentioned(connection: Connection, version_ids: Sequence[UUID]) -> list[UUID]:
+    """Returns the entities that chunks of these versions mention."""
     return list(connection.execute(MENTIONED, {"ids": list(version_ids)}).scalars())
 
 

@@ -107,6 +107,7 @@ def hold(connection: Connection, run: Run) -> None:
 
 
 def lost_lease(uri: str) -> LostLease:
+    """Returns the error for a run whose source another run has taken over."""
     return LostLease(
         f"Another run took over {uri}: the lease of this run had expired, or its process seemed to have ended. The "
         "other run ingests what this run had not activated. Nothing is lost, and nothing needs to be done."
@@ -114,4 +115,5 @@ def lost_lease(uri: str) -> LostLease:
 
 
 def release(connection: Connection, run: Run) -> None:
+    """Releases the run's lease. A no-op where the run has none."""
     connection.execute(_RELEASE, {"source_id": run.source.source_id, "run_id": run.run_id})

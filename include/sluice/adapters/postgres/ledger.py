@@ -24,6 +24,7 @@ from sluice.ports.ledger import Ledger
 
 
 def postgres_ledger(engine: Engine) -> Ledger:
+    """Returns the ledger with all its roles on one engine, which they share."""
     return Ledger(
         collections=PostgresCollections(engine),
         sources=PostgresSources(engine),

@@ -34,6 +34,8 @@ _LOCK = 7304509  # arbitrary; nothing else in this database locks this number
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
+    """An event that Marquez has not received."""
+
     event_id: int
     attempts: int  # how often Marquez failed to process it
     body: dict[str, Any]
@@ -85,12 +87,15 @@ class PostgresLineage(Transactions):
         return [Unsent(**row._mapping) for row in self._rows(UNSENT, {"limit": limit})]
 
     def sent(self, event_ids: Sequence[int]) -> None:
+        """Records that Marquez has received these events."""
         self._execute(SENT, {"ids": list(event_ids)})
 
     def failed(self, event_id: int) -> None:
+        """Counts one more failed attempt to send the event."""
         self._execute(_FAILED, {"event_id": event_id})
 
     def park(self, event_id: int, reason: str) -> None:
+        """Records why the event is not to be sent again. It stays in the ledger."""
         self._execute(_PARK, {"event_id": event_id, "reason": reason.replace("\0", "")})
 
     def prune(self, before: datetime, limit: int = 1000) -> int:
@@ -98,4 +103,5 @@ class PostgresLineage(Transactions):
         return self._execute(LINEAGE, {"before": before, "limit": limit})
 
     def close(self) -> None:
+        """Closes all connections."""
         self._engine.dispose()

@@ -94,4 +94,5 @@ def _take(connection: Connection, collection_id: UUID, limit: int, wait: bool) -
 
 
 def strike(connection: Connection, outbox_ids: Sequence[int]) -> None:
+    """Deletes processed outbox entries."""
     connection.execute(DONE, {"ids": sorted(outbox_ids)})

@@ -72,6 +72,7 @@ SUPERSEDED = text(f"""
 
 
 def lock_documents(connection: Connection, document_ids: Sequence[UUID]) -> None:
+    """Locks documents until the transaction ends."""
     connection.execute(_LOCK, {"ids": list(document_ids)})
 
 
@@ -83,6 +84,7 @@ def current(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> l
 
 
 def superseded_documents(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> set[UUID]:
+    """Returns those documents that a later run supersedes; see `Versions.superseded`."""
     return set(connection.execute(SUPERSEDED, run_values(run, document_ids)).scalars())
 
 
@@ -93,6 +95,7 @@ def drop_pending(connection: Connection, run: Run, document_ids: Sequence[UUID])
 
 
 def drop(connection: Connection, version_ids: Sequence[UUID]) -> list[UUID]:
+    """Deletes pending versions by id; otherwise as `drop_pending`."""
     if not version_ids:
         return []
     mentioned = entities.mentioned(connection, version_ids)
@@ -101,6 +104,7 @@ def drop(connection: Connection, version_ids: Sequence[UUID]) -> list[UUID]:
 
 
 def run_values(run: Run, document_ids: Sequence[UUID]) -> dict[str, Any]:
+    """Returns the values of a run and of documents for the parameters of a statement."""
     generation = run.source.generation
     return {
         "ids": list(document_ids),

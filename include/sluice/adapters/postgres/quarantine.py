@@ -50,14 +50,14 @@ ITEMS = text("""
     WHERE d.deleted_at IS NULL AND (CAST(:ids AS uuid[]) IS NULL OR d.document_id = ANY(CAST(:ids AS uuid[])))
     ORDER BY d.document_id
 """)
-RELEASED = text("""
+RESOLVED_WITH_BYTES = text("""
     SELECT DISTINCT q.document_id FROM quarantine q
     WHERE q.source_id = :source_id AND q.resolved_at IS NOT NULL AND q.kept_bytes IS NOT NULL
       AND NOT EXISTS (SELECT FROM quarantine o WHERE o.document_id = q.document_id AND o.resolved_at IS NULL
                       AND o.kept_bytes IS NOT NULL OFFSET 0)
     ORDER BY q.document_id LIMIT :limit
 """)
-_LET_GO = text("""
+_RETAINED_DELETED = text("""
     UPDATE quarantine SET kept_bytes = NULL
     WHERE document_id = ANY(CAST(:ids AS uuid[])) AND resolved_at IS NOT NULL AND kept_bytes IS NOT NULL
 """)
@@ -68,7 +68,7 @@ REASONS_OF_SOURCE = text("""
 
 
 class PostgresQuarantine(Transactions):
-    """`sluice.ports.quarantine.Quarantine`."""
+    """`sluice.ports.quarantine.QuarantineRecords`."""
 
     def add(self, run: Run, failures: Sequence[QuarantineEntry]) -> set[UUID]:
         """Also deletes versions of the same documents that an earlier, interrupted run staged."""
@@ -101,11 +101,11 @@ class PostgresQuarantine(Transactions):
         return [work_item(row) for row in self._rows(ITEMS, {"source_id": run.source.source_id, "ids": ids})]
 
     def resolved(self, source_id: UUID, limit: int) -> list[UUID]:
-        return list(self._scalars(RELEASED, {"source_id": source_id, "limit": limit}))
+        return list(self._scalars(RESOLVED_WITH_BYTES, {"source_id": source_id, "limit": limit}))
 
     def delete_retained(self, document_ids: Sequence[UUID]) -> None:
         if document_ids:
-            self._execute(_LET_GO, {"ids": list(document_ids)})
+            self._execute(_RETAINED_DELETED, {"ids": list(document_ids)})
 
     def reasons(self, run: Run) -> dict[str, int]:
         rows = self._rows(REASONS_OF_SOURCE, {"source_id": run.source.source_id})

@@ -86,6 +86,7 @@ def beyond(connection: Connection, run: Run, sizes: Mapping[UUID, int], *, lock:
 
 
 def tenant_use(connection: Connection, name: str) -> TenantUse:
+    """Returns the use of one tenant; zeros and no quota where the tenant is unknown."""
     row = connection.execute(USE_OF, {"tenant": name}).one_or_none()
     return _use(row) if row else TenantUse(tenant=name, documents=0, size_bytes=0, quota=Quota())
 

@@ -60,7 +60,7 @@ DOCUMENTS_FROM = text("""
 """)
 _FIRST = UUID(int=0)
 # `greatest` ignores NULL.
-LAST_SIGNS = text("""
+LAST_HEARTBEATS = text("""
     SELECT r.run_id, greatest(r.started_at, r.scanned_at, r.finished_at,
         (SELECT max(recorded_at) FROM run_stages WHERE run_id = r.run_id),
         (SELECT lapses_at FROM claims c WHERE c.source_id = r.source_id AND c.run_id = r.run_id)) AS seen_at
@@ -109,7 +109,7 @@ class PostgresReconciliation(Transactions):
     def last_active(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
         if not run_ids:
             return {}
-        return {row.run_id: row.seen_at for row in self._rows(LAST_SIGNS, {"ids": list(run_ids)})}
+        return {row.run_id: row.seen_at for row in self._rows(LAST_HEARTBEATS, {"ids": list(run_ids)})}
 
     def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
         if not document_ids:

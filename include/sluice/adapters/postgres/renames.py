@@ -120,12 +120,14 @@ class PostgresRenames(Transactions):
 
 
 def keep_vanished(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> None:
+    """Replaces the source's list of vanished documents by that of this run."""
     connection.execute(_FORGET_ALL, {"source_id": run.source.source_id})
     if document_ids:
         connection.execute(_KEEP, {"run_id": run.run_id, "ids": list(document_ids)})
 
 
 def forget_vanished(connection: Connection, run: Run) -> None:
+    """Deletes this run's list of vanished documents."""
     connection.execute(_FORGET, {"run_id": run.run_id})
 
 

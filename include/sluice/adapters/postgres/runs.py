@@ -191,6 +191,7 @@ class PostgresRuns(Transactions):
 
 
 def read_run(connection: Connection, run_id: UUID) -> Run:
+    """Returns a run with its source as saved now. Raises NotFound."""
     row = connection.execute(_RUN, {"run_id": run_id}).one_or_none()
     if row is None:
         raise NotFound(f"There is no run {run_id}.")

@@ -167,7 +167,7 @@ class PostgresScans(Transactions):
         with self._autocommit() as connection:
             began: datetime = connection.execute(_NOW).scalar_one()
             raw = driver(connection)
-            with _listed(raw, entries) as (seen, unopened), raw.transaction():
+            with _scan_table(raw, entries) as (seen, unopened), raw.transaction():
                 return _compare(connection, run, seen, unopened, began, settings, accept)
 
     def preview(self, source: Source | None, entries: Iterable[ListingEntry]) -> ScanPreview:
@@ -179,7 +179,7 @@ class PostgresScans(Transactions):
         }
         with self._autocommit() as connection:
             raw = driver(connection)
-            with _listed(raw, entries) as (_, unopened), raw.transaction():
+            with _scan_table(raw, entries) as (_, unopened), raw.transaction():
                 connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
                 connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
                 _check_unique(connection)
@@ -215,7 +215,7 @@ class PostgresScans(Transactions):
 
 
 @contextmanager
-def _listed(raw: Driver[Any], entries: Iterable[ListingEntry]) -> Iterator[tuple[int, _Containers]]:
+def _scan_table(raw: Driver[Any], entries: Iterable[ListingEntry]) -> Iterator[tuple[int, _Containers]]:
     """Keeps the entries in the temporary table `scan` within the body. Yields their number, and the containers that
     could not be opened."""
     raw.execute(_DROP)

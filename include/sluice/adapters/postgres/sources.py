@@ -140,6 +140,8 @@ class PostgresSources(Transactions):
 
 
 def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+    """Does the work of `Sources.open` within a transaction. Raises BadRequest on an invalid spec, and Busy where the
+    collection is being dropped."""
     spec.check()
     add_tenant(connection, spec.tenant)
     collection_id = connection.execute(
@@ -163,6 +165,7 @@ def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filt
 
 
 def saved_source(connection: Connection, tenant: str, collection: str, uri: str) -> SourceSpec | None:
+    """Returns the saved values of a source; None where it is not saved."""
     row = connection.execute(_READ, {"tenant": tenant, "collection": collection, "uri": uri}).one_or_none()
     return spec_of(row) if row else None
 
@@ -212,6 +215,7 @@ def _columns(spec: SourceSpec) -> dict[str, Any]:
 
 
 def sources_of(connection: Connection, document_ids: Sequence[UUID], deleted: bool = False) -> dict[UUID, Source]:
+    """Does the work of `Sources.of` within a transaction. Raises NotFound."""
     rows = connection.execute(_SOURCES_OF, {"ids": list(document_ids), "deleted": deleted})
     sources = {
         row.document_id: Source(source_id=row.source_id, spec=spec_of(row), generation=generation_of(row))
@@ -249,6 +253,7 @@ def saved_of(row: Row[Any]) -> SavedSource:
 
 
 def last_run(row: Row[Any]) -> LastRun:
+    """Builds the last run from a row with RUN_COLUMNS."""
     return LastRun(
         run_id=row.run_id, state=row.state, started_at=row.started_at, finished_at=row.finished_at, error=row.error
     )
@@ -262,6 +267,7 @@ def alone(connection: Connection, source_id: UUID) -> None:
 
 
 def add_tenant(connection: Connection, tenant: str) -> None:
+    """Adds the tenant where it is missing."""
     connection.execute(
         text("INSERT INTO tenants (tenant_id) VALUES (:tenant) ON CONFLICT DO NOTHING"), {"tenant": tenant}
     )
@@ -275,6 +281,7 @@ def _not_saved(tenant: str, collection: str, uri: str) -> NotFound:
 
 
 def no_document(document_id: UUID) -> NotFound:
+    """Returns the error for a document that is unknown or in the wrong state."""
     return NotFound(
         f"This is not possible for document {document_id}: it is unknown, already deleted or, for a restore, it was "
         "not deleted. Nothing was changed. A search and GET /documents show the ids of documents."

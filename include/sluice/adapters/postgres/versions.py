@@ -128,8 +128,8 @@ class PostgresVersions(Transactions):
         if not items:
             return set()
         with self._writing(run) as connection:
-            listed = {item.document_id: item.entry for item in items}
-            by_id = {each: listed[each] for each in current(connection, run, list(listed))}
+            entry_of = {item.document_id: item.entry for item in items}
+            by_id = {each: entry_of[each] for each in current(connection, run, list(entry_of))}
             values = {
                 "source_id": run.source.source_id,
                 "ids": list(by_id),
@@ -140,7 +140,7 @@ class PostgresVersions(Transactions):
             connection.execute(_TOUCH, values)
             resolve(connection, list(by_id))
             entities.forget(connection, unmentioned)
-            return listed.keys() - by_id.keys()
+            return entry_of.keys() - by_id.keys()
 
     def stage(self, run: Run, versions: Sequence[EncryptedVersion]) -> set[UUID]:
         if not versions:

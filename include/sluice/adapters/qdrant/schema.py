@@ -94,6 +94,7 @@ def _ensure_alias(request: Request, generation: Generation) -> None:
 
 
 def path_of(collection: str) -> str:
+    """Returns the collection's path in the REST API, escaped."""
     return f"collections/{quote(collection, safe='')}"
 
 

@@ -18,7 +18,7 @@ from sluice.adapters.qdrant.failures import applied, asking
 from sluice.adapters.qdrant.schema import DENSE, SPARSE, Request, path_of
 from sluice.errors import Terminal
 from sluice.model.points import Point
-from sluice.model.sizes import batches
+from sluice.model.sizes import split_by_size
 
 Send = Callable[[str, Sequence[Point]], None]
 _BATCH_POINTS = 500
@@ -29,7 +29,7 @@ _DECIMALS = 8  # in JSON: finer than the spacing of float32 near the components 
 
 def upload(send: Send, collection: str, points: Sequence[Point]) -> None:
     """Sends all points and waits until they are applied. Raises what `send` raises; earlier batches stay written."""
-    parts = list(batches(points, _checked_bytes, _BATCH_BYTES, _BATCH_POINTS))
+    parts = list(split_by_size(points, _checked_bytes, _BATCH_BYTES, _BATCH_POINTS))
     if len(parts) < 2:
         for part in parts:
             send(collection, part)
@@ -52,6 +52,8 @@ def _checked_bytes(point: Point) -> int:
 
 
 def over_rest(request: Request) -> Send:
+    """Returns a function that writes one batch over REST and waits until it is applied."""
+
     def send(collection: str, points: Sequence[Point]) -> None:
         body = to_json({"points": [_as_json(point) for point in points]})
         with asking(f"upsert {len(points)} points into {collection}"):

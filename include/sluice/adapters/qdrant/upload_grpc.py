@@ -15,6 +15,8 @@ from sluice.model.points import Point
 
 
 def over_grpc(client: QdrantClient, timeout_s: float) -> Send:
+    """Returns a function that writes one batch over gRPC and waits until it is applied, at most `timeout_s`."""
+
     def send(collection: str, points: Sequence[Point]) -> None:
         request = messages.UpsertPoints(collection_name=collection, wait=True)
         for point in points:

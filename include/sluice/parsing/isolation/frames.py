@@ -33,6 +33,7 @@ def read(pipe: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
 
 
 def write(pipe: BinaryIO, header: dict[str, Any], body: bytes = b"") -> None:
+    """Writes one frame and flushes the pipe."""
     pipe.write(pack(header, body))
     pipe.write(body)
     pipe.flush()

@@ -113,6 +113,7 @@ def load_lazy_modules() -> None:
 
 
 def is_reachable_by_all(folder: Path) -> bool:
+    """Returns whether every user may pass through all parents of the folder."""
     return all(parent.stat().st_mode & 0o001 for parent in folder.parents)
 
 
@@ -146,4 +147,5 @@ class ResidentMemory:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def mb(self) -> int:
+        """Returns the resident memory of this process in MiB."""
         return int(os.pread(self._statm, 200, 0).split()[1]) * resource.getpagesize() >> 20

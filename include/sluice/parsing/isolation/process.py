@@ -57,6 +57,7 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
+        """Returns the process id; None where no process runs."""
         return self._process.pid if self._process else None
 
     def ask(self, content: bytes, mime: str, name: str = "") -> Answer:

@@ -22,6 +22,7 @@ from sluice.parsing.isolation.limits import ResidentMemory, allow_cpu, confine, 
 
 
 def main() -> None:
+    """Confines this process, then answers requests until stdin ends."""
     settings = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # output of libraries must not break the frames

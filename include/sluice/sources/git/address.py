@@ -30,6 +30,7 @@ class Address:
 
     @property
     def uri(self) -> str:
+        """Returns the canonical URI, without a login."""
         return self.repository + _query(self)
 
     @property

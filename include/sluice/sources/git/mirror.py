@@ -61,6 +61,7 @@ class Mirror:
             retried(lambda: fetch(self._folder, self._url, self._connection, deadline_s))
 
     def opened(self) -> pygit2.Repository:
+        """Returns the mirror's repository; fetches it first where it does not exist. Raises as `fetch`."""
         if not self._folder.is_dir():
             self.fetch()
         return open_own(self._folder)

@@ -91,5 +91,6 @@ def _at(commit: pygit2.Commit, until: datetime, address: Address) -> pygit2.Comm
 
 
 def unavailable(error: Exception) -> Unavailable:
+    """Returns the error for a failure while a repository is listed."""
     detail = f"{error}. What was listed so far is not a complete scan; nothing was deleted"
     return Unavailable("the repository", detail, f"Try again. If the error remains: {REPAIR}")

@@ -165,8 +165,8 @@ class _Loose(pygit2.OdbBackend):
         if len(prefix) == 40:
             matches = {prefix} if self.exists_cb(prefix) else set()
         else:
-            listed = (name for store in self._stores for name, _ in self._confined.names(_place(store, prefix[:2])))
-            matches = {prefix[:2] + name.decode("latin-1") for name in listed}
+            names = (name for store in self._stores for name, _ in self._confined.names(_place(store, prefix[:2])))
+            matches = {prefix[:2] + name.decode("latin-1") for name in names}
             matches = {oid for oid in matches if oid.startswith(prefix) and _ID.fullmatch(oid.encode("latin-1"))}
         if len(matches) > 1:
             raise ValueError(f"{prefix} is ambiguous")

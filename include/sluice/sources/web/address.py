@@ -84,6 +84,8 @@ def plain_address(text: str) -> Address:
 
 
 def may_connect(text: str, *, trusted: bool) -> bool:
+    """Returns whether a source may connect to this address. Only `trusted` hosts may have a private one. Raises
+    ValueError where `text` is not an address."""
     address = plain_address(text)
     if trusted and address not in _METADATA and any(address in network for network in _TRUSTABLE):
         return True

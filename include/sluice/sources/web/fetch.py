@@ -49,6 +49,7 @@ class Answer:
 
     @property
     def mime(self) -> str:
+        """Returns the MIME type in lower case, without parameters; empty where the server names none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property

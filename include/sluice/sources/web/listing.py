@@ -57,6 +57,7 @@ def kind_of(url: str, mime: str, content: bytes) -> Kind:
 
 
 def named_like_a_list(url: str) -> bool:
+    """Returns whether the URL's path ends like that of a sitemap or feed."""
     return urlsplit(url).path.lower().endswith(_LIST_NAMES)
 
 

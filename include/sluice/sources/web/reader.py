@@ -133,8 +133,8 @@ class WebReader:
         for listed in entries_of(kind, url, content):
             yield replace(listed, url=self._scope.upgraded(listed.url))
 
-    def _fresh(self, listed: Iterator[Listed], known: set[str]) -> list[str]:
-        fresh = [entry.url for entry in listed if entry.url not in known]
+    def _fresh(self, sitemaps: Iterator[Listed], known: set[str]) -> list[str]:
+        fresh = [sitemap.url for sitemap in sitemaps if sitemap.url not in known]
         known.update(fresh)
         if "" in known or len(known) > MAX_LISTINGS:
             raise BadRequest(

@@ -22,6 +22,7 @@ class Robots:
         self._rules: Protego = Protego.parse(text)
 
     def allows(self, url: str) -> bool:
+        """Returns whether Sluice's user agent may fetch the URL."""
         return bool(self._rules.can_fetch(url, AGENT))
 
     def delay_s(self, at_least_s: float) -> float:

@@ -23,6 +23,7 @@ class Scope:
         self._trusted = {_place(each) for each in trusted}
 
     def trusts(self, host: str, port: int | None) -> bool:
+        """Returns whether the settings trust this host at this port. `port` None: the default port."""
         return (host, port if port not in DEFAULT_PORTS.values() else None) in self._trusted
 
     def upgraded(self, url: str) -> str:

@@ -52,9 +52,9 @@ class BlobsContract:
         paths = ["runs/1/a", "runs/1/deep/er/b", "runs/1/deep/er/c", "runs/10/c", "runs/2"]
         for path in paths:
             blobs.write(path, b"x")
-        listed = list(blobs.walk("runs"))
-        assert sorted(listed) == sorted(paths)
-        first, last = listed.index("runs/1/deep/er/b"), listed.index("runs/1/deep/er/c")
+        walked = list(blobs.walk("runs"))
+        assert sorted(walked) == sorted(paths)
+        first, last = walked.index("runs/1/deep/er/b"), walked.index("runs/1/deep/er/c")
         assert abs(first - last) == 1  # what is in one folder comes together
         assert list(blobs.walk("nowhere")) == []
 
