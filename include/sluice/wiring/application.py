@@ -185,7 +185,18 @@ class Sluice:
             chunking=Chunking(keyring, self.entities, entity_id, make_tokenizer, recorder, gating),
             embedding=Embedding(ledger.costs, self.cache, keyring, self.embedder, recorder, gating),
             loading=Loading(ledger.versions, keyring, stores, recorder, quarantine, vanished_documents),
-            finishing=Finishing(ledger, stores, recorder, quarantine, vanished_documents),
+            finishing=Finishing(
+                runs=ledger.runs,
+                versions=ledger.versions,
+                renames=ledger.renames,
+                collections=ledger.collections,
+                records=ledger.quarantine,
+                costs=ledger.costs,
+                stores=stores,
+                recorder=recorder,
+                quarantine=quarantine,
+                vanished_documents=vanished_documents,
+            ),
         )
 
     @cached_property
@@ -234,7 +245,19 @@ class Sluice:
     def deletion(self) -> Deleting:
         from sluice.maintenance.deletion import Deleting
 
-        return Deleting(self.ledger, self.blobs, self.keyring, self.stores, self._recorder, self._quarantine)
+        ledger = self.ledger
+        return Deleting(
+            deletions=ledger.deletions,
+            sources=ledger.sources,
+            runs=ledger.runs,
+            collections=ledger.collections,
+            pruning=ledger.pruning,
+            blobs=self.blobs,
+            keyring=self.keyring,
+            stores=self.stores,
+            recorder=self._recorder,
+            quarantine=self._quarantine,
+        )
 
     @cached_property
     def purging(self) -> Purging:
