@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 
 Search = Callable[[SearchRequest, Principal], "SearchOutcome"]
+DatasetLink = Callable[[str, str], str | None]
+"""(namespace, name) → address of the dataset's lineage in Marquez; None: no Marquez is configured."""
 
 
 class Sluice:
@@ -108,6 +110,12 @@ class Sluice:
         """Returns engine → call that returns its version or raises Unavailable, for the engines that are on."""
         pings = {"ledger": self.catalog.ping, "keys": self.keyring.ping, "qdrant": self.vectors.ping}
         return pings | ({"neo4j": self.graph.ping} if self.graph else {}) | optional_pings(self.settings)
+
+    @cached_property
+    def dataset_link(self) -> DatasetLink:
+        from sluice.adapters.marquez import dataset_link
+
+        return partial(dataset_link, self.settings.marquez_web_url, self.settings.marquez_url)
 
     def profile(self) -> Profile:
         """Returns the profile of a new collection. May ask an endpoint."""
