@@ -36,7 +36,7 @@ from sluice.wiring.readers import environment_connection, git_cache, make_reader
 if TYPE_CHECKING:
     from sluice.indexing.stores import Stores
     from sluice.maintenance.deletion import Deleting
-    from sluice.maintenance.pruning import HistoryPruning
+    from sluice.maintenance.history import HistoryPruning
     from sluice.maintenance.purging import Purging
     from sluice.maintenance.reconciliation import Reconciling
     from sluice.pipeline.checkpoints import Checkpoints
@@ -276,7 +276,7 @@ class Sluice:
 
     @cached_property
     def pruning(self) -> HistoryPruning:
-        from sluice.maintenance.pruning import HistoryPruning
+        from sluice.maintenance.history import HistoryPruning
 
         settings, ledger = self.settings, self.ledger
         keep_days = KeepDays(
