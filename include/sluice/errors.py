@@ -97,11 +97,13 @@ class Disagreement(Terminal):
 
 
 def storable_text(error: BaseException | None) -> str:
-    """Returns an error as `<class>: <message>`, to be stored and shown.
+    """Returns an error as `<class>: <message>`, to be stored; see `shown_text`."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, SluiceError) else shown_text(error)
 
-    An error that is not Sluice's is its class only, because its message may contain text of a document. None: the task
-    was ended from outside."""
-    if error is None:
-        return "The task was ended from outside. See its log"
-    name = type(error).__name__
-    return f"{name}: {error}" if isinstance(error, SluiceError) else f"{name}. See the log"
+
+def shown_text(error: BaseException | None) -> str:
+    """Returns the message of an error of Sluice. Another error is its class only, because its message may contain text
+    of a document. None: the task was ended from outside."""
+    if isinstance(error, SluiceError):
+        return str(error)
+    return f"{type(error).__name__}. See the log" if error else "The task was ended from outside. See its log"

@@ -70,6 +70,7 @@ def test_a_row_holds_all_that_its_projections_are_made_from(db: LedgerDatabase) 
     )
     assert (row.sealed_title, row.sealed_metadata) == (staged.sealed_title, staged.sealed_metadata)
     assert row.mentions == tuple(sorted(mentions))
+    assert [each.kind for each in row.mentions if each.about and not each.occurrences] == ["PHRASE"]
     assert row.relations == tuple(sorted(said))
     assert not row.changing
     run = started(db, source)

@@ -47,7 +47,7 @@ def check(
 
 def _check(db: LedgerDatabase, spec: SourceSpec, run: Any, **given: Any) -> None:
     user, kind = permission.triggered_by(run), permission.run_kind(run)
-    ingestion.check(db.ledger, spec, user=user, kind=kind, **given)
+    ingestion.check(db.ledger.grants, db.ledger.sources, spec, user=user, kind=kind, **given)
 
 
 def may(db: LedgerDatabase, spec: SourceSpec, user: str | None = "ann", run_type: Any = DagRunType.MANUAL) -> bool:
@@ -272,10 +272,10 @@ def test_what_lies_beside_it_is_free(db: LedgerDatabase, uri: str) -> None:
 def test_a_run_that_hides_documents_needs_an_approval(world: World) -> None:
     spec = SourceSpec("file:///acme/docs/None/open", "docs", "acme", ("hr",))
     with pytest.raises(BadRequest, match=r"1 documents of .* would become unreadable.*approve_hiding"):
-        ingestion.check_hiding(world.ledger, spec, approved=False)
-    ingestion.check_hiding(world.ledger, spec, approved=True)
-    ingestion.check_hiding(world.ledger, replace(spec, access_groups=None), approved=False)
-    ingestion.check_hiding(world.ledger, replace(spec, uri="file:///new"), approved=False)
+        ingestion.check_hiding(world.ledger.deletions, spec, approved=False)
+    ingestion.check_hiding(world.ledger.deletions, spec, approved=True)
+    ingestion.check_hiding(world.ledger.deletions, replace(spec, access_groups=None), approved=False)
+    ingestion.check_hiding(world.ledger.deletions, replace(spec, uri="file:///new"), approved=False)
 
 
 def _gitdir(secret: Path, mine: Path) -> None:

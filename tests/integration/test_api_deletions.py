@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
@@ -22,10 +23,10 @@ class Service:
         self.world = world
         world.finish_runs()
         self.world.ledger.grants.add(Grant("bob", "acme", frozenset(), True))  # may write, holds no group
-        app = create_app(self._sluice, authenticate)
+        app = create_app(self.sluice, authenticate)
         self.client = TestClient(app, base_url="http://sluice.test")
 
-    def _sluice(self) -> Any:
+    def sluice(self) -> Any:
         sluice = self.world.sluice()
         sluice.blobs = MemoryBlobs()
         sluice.graph = self.world.graph
@@ -60,6 +61,29 @@ def test_a_document_is_deleted_and_restored(service: Service) -> None:
     headers = {**as_caller("ann-token"), "X-Sluice-Tenant": "acme"}
     restored = service.client.post(f"/api/v1{path}/restore", json={}, headers=headers)
     assert restored.json() == {"document_id": str(service.world.ids["open"]), "source": OPEN}
+
+
+def test_a_deleted_document_is_hidden_from_who_could_not_read_it(service: Service) -> None:
+    """Its 404 is that of a document that does not exist: it does not say that the document was deleted."""
+    ids = {**service.world.ids, "unknown": uuid4()}
+    service.sluice().deletion.delete_documents([ids[name] for name in ("open", "legal", "foreign")], actor="operator")
+
+    def restored(name: str, token: str) -> Any:
+        headers = {**as_caller(token), "X-Sluice-Tenant": "acme"}
+        return service.client.post(f"/api/v1/documents/{ids[name]}/restore", json={}, headers=headers)
+
+    answers = set()
+    for name, token in (
+        ("legal", "bob-token"),  # may write, but not read it
+        ("foreign", "ann-token"),
+        ("hostile", "ann-token"),  # not deleted
+        ("unknown", "ann-token"),
+    ):
+        answer = restored(name, token)
+        answers.add((answer.status_code, answer.json()["detail"].replace(str(ids[name]), "<id>")))
+    assert answers == {(404, "There is no deleted document <id> that you may read.")}
+    assert restored("open", "sam-token").status_code == 403
+    assert restored("legal", "ann-token").status_code == 200
 
 
 @pytest.mark.parametrize(

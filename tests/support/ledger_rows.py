@@ -21,7 +21,7 @@ from sluice.model.deletion import Deletion
 from sluice.model.gates import GateRow
 from sluice.model.generation import Profile
 from sluice.model.grants import Principal
-from sluice.model.points import EncryptedChunk, EncryptedVersion, OutboxEntry
+from sluice.model.points import EncryptedChunk, EncryptedMention, EncryptedVersion, OutboxEntry
 from sluice.model.quarantine import QuarantineEntry
 from sluice.model.run import Mode, Run, RunMode
 from sluice.model.scan import ListingEntry, WorkItem
@@ -176,7 +176,7 @@ def version(
             sealed_text=b"\x01\x00text" + words.encode(),
             sealed_headings=b"\x01\xffheadings",
             sealed_names=b"\x01names",
-            mentions=tuple((each[0], each[1], each[2], len(each) > 3 and each[3]) for each in mentions),
+            mentions=tuple(EncryptedMention(*each[:3], about=len(each) > 3 and each[3]) for each in mentions),
             relations=tuple(relations),
         )
         for ordinal, words in enumerate(texts)

@@ -143,7 +143,7 @@ KINDS = ["manual", "scheduled", "asset_triggered", "operator_triggered", "backfi
 def _run(grant: str, saved: str, uri: str, asked: list[str] | None) -> None:
     ledger = _ledger(grant, saved, uri)
     run = SimpleNamespace(triggering_user_name="ann", run_type="manual")
-    ingestion.check(ledger, _spec(uri, groups=asked), **_who(run), roots=())
+    ingestion.check(ledger.grants, ledger.sources, _spec(uri, groups=asked), **_who(run), roots=())
 
 
 def _who(run: Any) -> dict[str, Any]:
@@ -160,14 +160,14 @@ def _unattended(kind: str | None, saved: str, asked: list[str] | None, shrink: b
     how = ways[more]
     run = SimpleNamespace(triggering_user_name=None, run_type=kind)
     spec = SourceSpec(URIS[0], "docs", "acme", None if asked is None else tuple(asked), **how)
-    ingestion.check(ledger, spec, **_who(run), roots=(), approve_shrink=shrink)
+    ingestion.check(ledger.grants, ledger.sources, spec, **_who(run), roots=(), approve_shrink=shrink)
 
 
 def _repeat(grant: str, groups: list[str] | None) -> list[bool]:
     ledger = _ledger(grant)
     spec = _spec(URIS[0], groups=groups)
     held = writing(ledger.grants.of("ann"), "acme")
-    return [ingestion.may_repeat(ledger, "ann")(spec), may_repeat(held, spec), may_repeat(held, None)]
+    return [ingestion.may_repeat(ledger.grants, "ann")(spec), may_repeat(held, spec), may_repeat(held, None)]
 
 
 def _readers(groups: list[str], tenant: str) -> list[str]:
@@ -183,7 +183,7 @@ def _upload(grant: str, saved: str) -> None:
     uri = "uploads://acme/docs"
     tenant, groups, may_write = GRANTS.get(grant, ("acme", [], False))
     caller = Principal("ann", tenant, frozenset(groups), may_write)
-    ingestion.check_sender(_ledger(saved=saved, uri=uri), caller, "docs", uri)
+    ingestion.check_sender(_ledger(saved=saved, uri=uri).sources, caller, "docs", uri)
 
 
 class _Sources:

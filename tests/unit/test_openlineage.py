@@ -103,6 +103,18 @@ def get(url: str, path: str) -> Any:
     return answer.json() if answer.is_success else answer.status_code
 
 
+@pytest.mark.parametrize(
+    ("web_url", "api_url", "link"),
+    [
+        ("http://web/", "http://api", "http://web/lineage/dataset/s3%3A%2F%2Fbucket/a%20b"),
+        ("", "http://api/", "http://api/api/v1/lineage?nodeId=dataset%3As3%3A%2F%2Fbucket%3Aa%20b&depth=20"),
+        ("", None, None),
+    ],
+)
+def test_a_dataset_is_linked_where_there_is_a_marquez(web_url: str, api_url: str | None, link: str | None) -> None:
+    assert marquez.dataset_link(web_url, api_url, "s3://bucket", "a b") == link
+
+
 def test_a_chain_of_events_is_a_graph_with_facets_and_final_states(url: str) -> None:
     send = marquez.sender(url)
     one = event()

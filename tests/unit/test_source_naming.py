@@ -51,6 +51,29 @@ def test_names_in_lineage(uri: str, name: tuple[str, str]) -> None:
     assert dataset_name(uri) == name
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///data/a",
+        "jsonl:///data/x.jsonl",
+        "s3://bucket",
+        "s3://bucket/a?connection=x",
+        "https://example.org",
+        "git+https://example.org/team/repo?ref=main",
+        "git+file:///srv/repo",
+        "postgresql://reports?table=public.pages",
+    ],
+)
+def test_a_slash_at_the_end_does_not_name_another_dataset(uri: str) -> None:
+    """A saved source has the canonical spelling, and lineage names it by that."""
+    path, question, query = uri.partition("?")
+    assert dataset_name(canonical(f"{path}/{question}{query}")) == dataset_name(canonical(uri))
+
+
+def test_pages_of_a_site_that_differ_in_a_slash_are_two_datasets() -> None:
+    assert dataset_name(canonical("https://example.org/a/")) != dataset_name(canonical("https://example.org/a"))
+
+
 @pytest.mark.parametrize("name", SCHEMES)
 def test_every_scheme_has_a_reader_and_keeps_its_own_spelling(name: str) -> None:
     scheme = check_scheme(f"{name}://")

@@ -11,11 +11,14 @@ from sluice.access.places import place_of
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.grants import Grant, Principal
 from sluice.model.source import SourceSpec
-from sluice.ports.ledger import Ledger
+from sluice.ports.deletions import Deletions
+from sluice.ports.grants import Grants
+from sluice.ports.sources import Sources
 
 
 def check(
-    ledger: Ledger,
+    grants: Grants,
+    sources: Sources,
     spec: SourceSpec,
     *,
     user: str | None,
@@ -34,20 +37,20 @@ def check(
     Raises Forbidden, and BadRequest if a repository reads outside `roots`.
     """
     if user is None:
-        _check_unattended(ledger, spec, kind, approve_shrink)
+        _check_unattended(sources, spec, kind, approve_shrink)
         return
-    grant = policy.writing(ledger.grants.of(user), spec.tenant)
+    grant = policy.writing(grants.of(user), spec.tenant)
     if grant is None:
         raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
     if grant.holds_all_groups:
         return
-    if what := _beyond_groups(ledger, spec, grant) or _overlap(ledger, spec, grant, roots):
+    if what := _beyond_groups(sources, spec, grant) or _overlap(sources, spec, grant, roots):
         raise _forbidden(user, spec.tenant, what)
 
 
-def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
+def check_hiding(deletions: Deletions, spec: SourceSpec, *, approved: bool) -> None:
     """Raises BadRequest if new groups or a shorter retention would hide served documents and this is not approved."""
-    if not approved and (count := ledger.deletions.hidden_by(spec)):
+    if not approved and (count := deletions.hidden_by(spec)):
         raise BadRequest(
             f"{count} documents of {spec.uri} that are readable now would become unreadable, for everyone or for some "
             "who may read them: the source loses groups, or its retention is shorter than their age. Nothing was "
@@ -55,14 +58,14 @@ def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
         )
 
 
-def may_repeat(ledger: Ledger, user: str | None) -> Callable[[SourceSpec], bool]:
+def may_repeat(grants: Grants, user: str | None) -> Callable[[SourceSpec], bool]:
     """Returns a check of the saved sources that a run of this user may ingest or purge as they are saved.
 
     `user` is None for a run that no user started; it may repeat all.
     """
     if user is None:
         return lambda saved: True
-    held_grants = ledger.grants.of(user)
+    held_grants = grants.of(user)
     return lambda saved: policy.may_repeat(policy.writing(held_grants, saved.tenant), saved)
 
 
@@ -72,14 +75,14 @@ def check_writer(caller: Principal) -> None:
         raise _not_stored(caller, f"may not write to tenant {caller.tenant}")
 
 
-def check_sender(ledger: Ledger, caller: Principal, collection: str, uri: str) -> None:
+def check_sender(sources: Sources, caller: Principal, collection: str, uri: str) -> None:
     """Makes the check that the run queued in the caller's name will make. Raises Forbidden."""
     check_writer(caller)
-    if not policy.may_repeat(caller, ledger.sources.spec(caller.tenant, collection, uri)):
+    if not policy.may_repeat(caller, sources.spec(caller.tenant, collection, uri)):
         raise _not_stored(caller, f"may not write to {uri}, which is for groups that they do not hold")
 
 
-def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approve_shrink: bool) -> None:
+def _check_unattended(sources: Sources, spec: SourceSpec, kind: str | None, approve_shrink: bool) -> None:
     if approve_shrink:
         raise Forbidden(
             f"A {kind} run may not approve the deletion of many documents: a user must check it. Nothing was "
@@ -90,7 +93,7 @@ def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approv
             f"A {kind} run may not set groups, retention or globs of a source. Nothing was changed. Leave them out, "
             "so that the saved values stay, or trigger the run as a user."
         )
-    saved = ledger.sources.saved(spec.tenant, spec.collection)
+    saved = sources.saved(spec.tenant, spec.collection)
     if not any(source.spec.uri == spec.uri and source.removed_at is None for source in saved):
         raise Forbidden(
             f"{spec.uri} is not a saved source of collection {spec.collection} in tenant {spec.tenant}, and a {kind} "
@@ -98,9 +101,9 @@ def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approv
         )
 
 
-def _beyond_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> str | None:
+def _beyond_groups(sources: Sources, spec: SourceSpec, grant: Grant) -> str | None:
     """Returns what the groups of the grant do not allow; None if they allow the source."""
-    saved = ledger.sources.spec(spec.tenant, spec.collection, spec.uri)
+    saved = sources.spec(spec.tenant, spec.collection, spec.uri)
     now = frozenset((saved.access_groups if saved else None) or ())
     if spec.access_groups is not None and (missing := set(spec.access_groups) - grant.groups):
         return f"may not write to tenant {spec.tenant} for groups {', '.join(sorted(missing))}"
@@ -111,7 +114,7 @@ def _beyond_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> str | None
     return None
 
 
-def _overlap(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence[Path]) -> str | None:
+def _overlap(sources: Sources, spec: SourceSpec, grant: Grant, roots: Sequence[Path]) -> str | None:
     """Returns what is not allowed if the source overlaps content saved for groups that the user does not hold.
 
     Otherwise the user could read it through a parent folder, a subfolder, another collection, or a repository that
@@ -121,7 +124,7 @@ def _overlap(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence[Pat
         return None
     others = [
         other
-        for saved in ledger.sources.saved(spec.tenant)
+        for saved in sources.saved(spec.tenant)
         if (saved.spec.uri, saved.spec.collection) != (spec.uri, spec.collection)
         and not policy.may_repeat(grant, saved.spec)
         for other in known_places(saved.spec.uri, roots)

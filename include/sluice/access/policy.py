@@ -36,6 +36,12 @@ def may_repeat(grant: Grant | Principal | None, saved: SourceSpec | None) -> boo
     return grant.holds_all_groups or set(groups) <= grant.groups
 
 
+def may_read(grant: Grant | Principal, spec: SourceSpec) -> bool:
+    """Returns True if the grant allows reading documents of a source that have no groups of their own."""
+    groups = set(spec.access_groups or ())
+    return grant.tenant == spec.tenant and (not groups or grant.holds_all_groups or bool(groups & grant.groups))
+
+
 def would_expose(saved: SourceSpec, spec: SourceSpec) -> bool:
     """Returns True if `spec` would show the content of `saved`, which is for some groups, to others.
 
@@ -47,12 +53,7 @@ def would_expose(saved: SourceSpec, spec: SourceSpec) -> bool:
 
 def readers(grants: Iterable[Grant], spec: SourceSpec) -> list[Grant]:
     """Lists the grants that allow reading the documents of a source."""
-    groups = set(spec.access_groups or ())
-    return [
-        grant
-        for grant in grants
-        if grant.tenant == spec.tenant and (not groups or grant.holds_all_groups or groups & grant.groups)
-    ]
+    return [grant for grant in grants if may_read(grant, spec)]
 
 
 def readable_by(spec: SourceSpec, grants: Iterable[Grant]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from sluice.errors import Terminal, Unavailable
 
@@ -25,6 +26,17 @@ def ping(url: str, timeout_s: float) -> str:
         return f"{len(answer.json()['namespaces'])} namespaces"
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise Unavailable("Marquez", f"{type(error).__name__} at {url}") from error
+
+
+def dataset_link(web_url: str | None, api_url: str | None, namespace: str, name: str) -> str | None:
+    """Returns the address of a dataset's lineage: its page, or without `web_url` its answer of the API; None without
+    both."""
+    if web_url:
+        return f"{web_url.rstrip('/')}/lineage/dataset/{quote(namespace, safe='')}/{quote(name, safe='')}"
+    if api_url:
+        node = quote(f"dataset:{namespace}:{name}", safe="")
+        return f"{api_url.rstrip('/')}/api/v1/lineage?nodeId={node}&depth=20"
+    return None
 
 
 def sender(url: str, timeout_s: float = SEND_TIMEOUT_S) -> Callable[[dict[str, Any]], None]:

@@ -36,15 +36,16 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         request = _request(params, orchestrator(dag_run.run_id, dag_run.dag_id))
         spec, approved = request.spec, request.approve_shrink
         who = {"user": permission.triggered_by(dag_run), "kind": permission.run_kind(dag_run)}
-        ingestion.check(sluice.ledger, spec, **who, roots=sluice.settings.roots, approve_shrink=approved)
+        ledger, roots = sluice.ledger, sluice.settings.roots
+        ingestion.check(ledger.grants, ledger.sources, spec, **who, roots=roots, approve_shrink=approved)
         if params["dry_run"]:
             return _previewed(sluice, request, ti)
-        ingestion.check_hiding(sluice.ledger, spec, approved=params["approve_hiding"])
+        ingestion.check_hiding(ledger.deletions, spec, approved=params["approve_hiding"])
         # Before the run starts, so that `close` finds it after a kill.
         ti.xcom_push(key=xcom.RUN, value=str(request.run_id))
         refs = sluice.checkpoints.plan(request)
         planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
-        run = sluice.ledger.runs.get(request.run_id)
+        run = ledger.runs.get(request.run_id)
         documents = (lineage.table(sluice.settings, "documents"), "documents", planned)
         lineage.emit(run, [(lineage.source(run), None)], [documents])
     work = f"{planned} documents need work, {size_in_words(size)}, in {len(refs)} batches"

@@ -55,7 +55,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
 
     user = permission.triggered_by(dag_run)
     with dependencies.opened() as sluice:
-        may = ingestion.may_repeat(sluice.ledger, user)
+        may = ingestion.may_repeat(sluice.ledger.grants, user)
         saved = sluice.ledger.sources.saved(params["tenant"] or None, params["collection"] or None)
         saved = [each for each in saved if may(each.spec)]
     if events:

@@ -13,6 +13,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from sluice.airflow import results, xcom
+from sluice.errors import shown_text
 
 DAG_ID = "sluice_ingest"
 # What a run works on if its conf names no collection.
@@ -45,13 +46,8 @@ class RunNotes:
 
 
 def leave_error(context: Mapping[str, Any]) -> None:
-    """`on_failure_callback` of a task: leaves its error in XCom, for the run's note. Of an error that is not Sluice's
-    it leaves the type only, because its message may contain text of a document."""
-    from sluice.errors import SluiceError
-
-    ti, error = context["ti"], context.get("exception")
-    known = isinstance(error, SluiceError)
-    reason = str(error) if known else f"{type(error).__name__ if error else 'it was stopped'}. See the log of the task."
+    """`on_failure_callback` of a task: leaves its error in XCom, for the run's note; see `shown_text`."""
+    ti, reason = context["ti"], shown_text(context.get("exception"))
     ti.xcom_push(key=xcom.ERROR, value=f"failed in {ti.task_id}: {reason}"[:_LONGEST])
 
 

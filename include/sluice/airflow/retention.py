@@ -38,7 +38,7 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
     user = permission.triggered_by(dag_run)
     with dependencies.opened() as sluice:
         as_of = sluice.ledger.retention.clock()
-        may = ingestion.may_repeat(sluice.ledger, user)
+        may = ingestion.may_repeat(sluice.ledger.grants, user)
         for each in sluice.purging.expired(as_of, params["collection"] or None, may=may):
             ids.append(str(each.document_id))
             chunks += each.chunks

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from sluice.model.costs import TenantUse
-from sluice.ports.ledger import Ledger
+from sluice.ports.quotas import Quotas
 
 _COUNTED_FOR_S = 10.0
 _PAUSE_S = 1.0  # least time between two counts of a tenant whose quota is reached
@@ -34,15 +34,15 @@ class QuotaCheck:
         self._counts: dict[str, _Count] = {}
         self._counting: dict[str, Lock] = defaultdict(Lock)
 
-    def fits(self, ledger: Ledger, tenant: str, size_bytes: int) -> bool:
+    def fits(self, quotas: Quotas, tenant: str, size_bytes: int) -> bool:
         """Returns whether `size_bytes` more fit into the tenant's quota. Quarantined documents count, too."""
-        quota = ledger.quotas.of(tenant)
+        quota = quotas.of(tenant)
         if not quota.limited:
             return True
         with self._counting[tenant]:  # one caller counts; the others wait and use its count
             count = self._counts.get(tenant)
             if count is None or count.counted.quota != quota or not _is_enough(count, size_bytes):
-                count = _count(ledger, tenant)
+                count = _count(quotas, tenant)
             fits = count.expected.fits(size_bytes) or count.counted.fits(size_bytes)
             expected = count.expected.taking(size_bytes) if fits else count.expected
             self._counts[tenant] = _Count(count.counted, expected, count.at_s, count.took_s)
@@ -54,7 +54,7 @@ def _is_enough(count: _Count, size_bytes: int) -> bool:
     return age_s < (_COUNTED_FOR_S if count.expected.fits(size_bytes) else max(_PAUSE_S, _PAUSES * count.took_s))
 
 
-def _count(ledger: Ledger, tenant: str) -> _Count:
+def _count(quotas: Quotas, tenant: str) -> _Count:
     began_s = time.monotonic()
-    use = ledger.quotas.use(tenant).with_quarantined()
+    use = quotas.use(tenant).with_quarantined()
     return _Count(use, use, time.monotonic(), time.monotonic() - began_s)

@@ -6,6 +6,7 @@ collection is a dry run unless the query says `dry_run=false`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from sluice.access import grant_changes
-from sluice.access.policy import check_administrator, check_deleting, held, readable_by
+from sluice.access.policy import check_administrator, check_deleting, held, may_read, readable_by
 from sluice.api.auth import Caller
 from sluice.api.backend import in_thread
 from sluice.api.problems import documented
@@ -21,6 +22,7 @@ from sluice.api.routes_quarantine import ReplayBody
 from sluice.api.routes_search import collection_of
 from sluice.errors import NotFound
 from sluice.maintenance import deletion
+from sluice.model.grants import Principal
 from sluice.model.names import NAME_PATTERN
 from sluice.model.source import Source
 from sluice.sources.schemes import canonical
@@ -88,10 +90,7 @@ def delete_document(sluice: Sluice, document_id: UUID, caller: Caller, dry_run: 
 @in_thread
 def restore_document(sluice: Sluice, document_id: UUID, body: ReplayBody, caller: Caller) -> Any:
     """Undo a deletion: the next run of the document's source ingests it again."""
-    source = sluice.ledger.sources.of([document_id], deleted=True)[document_id]
-    if source.spec.tenant != caller.tenant:
-        raise NotFound(f"There is no document {document_id} that was deleted.")
-    check_deleting(caller, source.spec)
+    check_deleting(caller, _source_of_deleted(sluice, document_id, caller).spec)
     return {"document_id": document_id, "source": sluice.deletion.restore(document_id).spec.uri}
 
 
@@ -165,6 +164,16 @@ def show_access(
         "grants": [each.to_json() for each in grants],
         "sources": [readable_by(spec, grants) for spec in saved if uri in (None, spec.uri)],
     }
+
+
+def _source_of_deleted(sluice: Sluice, document_id: UUID, caller: Principal) -> Source:
+    """Returns the source of a deleted document. Raises NotFound: with the same text, whether the document is unknown or
+    not deleted, or the caller may not read its source."""
+    with suppress(NotFound):
+        source = sluice.ledger.sources.of([document_id], deleted=True)[document_id]
+        if may_read(caller, source.spec):
+            return source
+    raise NotFound(f"There is no deleted document {document_id} that you may read.")
 
 
 def _preview(sluice: Sluice, sources: list[tuple[Source, Any]]) -> Deleted:

@@ -23,8 +23,7 @@ from sluice.quality import labels
 from sluice.quality.labels import Result
 from sluice.retrieval.search_json import search_result
 from sluice.retrieval.searching import passage
-from sluice.settings import Settings
-from sluice.wiring.application import Sluice
+from sluice.wiring.application import DatasetLink, Sluice
 
 router = APIRouter(responses=documented(401, 403, 429, 503), tags=["lineage"])
 
@@ -152,7 +151,7 @@ def passage_lineage(sluice: Sluice, chunk_id: UUID, caller: Caller) -> dict[str,
             "physical": lineage.backing_collection,
         },
         "embedding": {**facts["profile"], "computed": lineage.computed, "cached": lineage.cached},
-        "datasets": [_dataset(sluice.settings, each) for each in lineage.datasets],
+        "datasets": [_dataset(sluice.dataset_link, each) for each in lineage.datasets],
     }
 
 
@@ -168,15 +167,8 @@ def airflow_path(orchestrator: str | None) -> str | None:
     return f"/dags/{quote(match['dag'], safe='')}/runs/{quote(match['run'], safe='')}" if match else None
 
 
-def _dataset(settings: Settings, dataset: str) -> dict[str, Any]:
+def _dataset(link: DatasetLink, dataset: str) -> dict[str, Any]:
     """`dataset` is namespace:name. A namespace may contain colons itself (`postgres://host:port`)."""
     match = re.fullmatch(r"(?P<namespace>[a-z0-9+]+(?:://[^/:]*(?::\d+)?)?):(?P<name>.*)", dataset)
     namespace, name = (match["namespace"], match["name"]) if match else ("", dataset)
-    url = None
-    if settings.marquez_web_url:
-        path = f"{quote(namespace, safe='')}/{quote(name, safe='')}"
-        url = f"{settings.marquez_web_url.rstrip('/')}/lineage/dataset/{path}"
-    elif settings.marquez_url:
-        node = quote(f"dataset:{dataset}", safe="")
-        url = f"{settings.marquez_url.rstrip('/')}/api/v1/lineage?nodeId={node}&depth=20"
-    return {"namespace": namespace, "name": name, "marquez_url": url}
+    return {"namespace": namespace, "name": name, "marquez_url": link(namespace, name)}

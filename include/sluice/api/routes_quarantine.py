@@ -123,7 +123,7 @@ async def replay_document(document_id: UUID, body: ReplayBody, request: Request,
 
 def _queue(sluice: Sluice, trigger: Trigger, caller: Principal, document_id: UUID) -> Queued:
     record = sluice.catalog.quarantine_record(caller, document_id)
-    ingestion.check_sender(sluice.ledger, caller, record.collection, record.source_uri)
+    ingestion.check_sender(sluice.ledger.sources, caller, record.collection, record.source_uri)
     if record.retained_bytes is None:
         raise BadRequest(
             f"Document {document_id} has no retained bytes, so it cannot be replayed. The next ingest of its source "

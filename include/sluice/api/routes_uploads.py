@@ -95,7 +95,7 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
 def _store(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
     sluice = backend.sluice
     source = uploads.source_uri(caller.tenant, form.collection)
-    ingestion.check_sender(sluice.ledger, caller, form.collection, source)
+    ingestion.check_sender(sluice.ledger.sources, caller, form.collection, source)
     _check_quota(backend, caller.tenant, form)
     upload = uploads.store(sluice.blobs, sluice.keyring, tenant=caller.tenant, **vars(form))
     run = trigger({"source": source, "collection": form.collection, "tenant": caller.tenant}, caller.name)
@@ -106,7 +106,7 @@ def _check_quota(backend: Backend, tenant: str, form: _Form) -> None:
     """Raises Full before anything is stored. For a name that was uploaded before, the run decides instead, because the
     new version may be no larger."""
     sluice, place = backend.sluice, {"tenant": tenant, "collection": form.collection, "name": form.name}
-    fits = backend.quotas.fits(sluice.ledger, tenant, len(form.content))
+    fits = backend.quotas.fits(sluice.ledger.quotas, tenant, len(form.content))
     if not fits and not uploads.known(sluice.blobs, sluice.keyring, **place):
         raise Full(
             f"The quota of tenant {tenant} is reached. Nothing was stored. Delete documents, also those in quarantine, "

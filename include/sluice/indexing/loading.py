@@ -23,7 +23,7 @@ from sluice.indexing.stores import Stores
 from sluice.model.chunk import Chunk, EmbeddedChunk, EmbeddedDocument
 from sluice.model.generation import Generation
 from sluice.model.metadata import INTEGERS
-from sluice.model.points import EncryptedChunk, EncryptedVersion, GraphChunk, Point
+from sluice.model.points import EncryptedChunk, EncryptedMention, EncryptedVersion, GraphChunk, Point
 from sluice.model.run import Run
 from sluice.model.source import Source
 from sluice.ports.content import Keyring
@@ -105,7 +105,7 @@ def _encrypted_chunk(chunk: Chunk, cipher: Cipher) -> EncryptedChunk:
         sealed_text=cipher.encrypt_text("chunk", chunk.text, chunk.chunk_id),
         sealed_headings=cipher.encrypt_json("headings", chunk.headings, chunk.chunk_id),
         sealed_names=cipher.encrypt_json("names", names, chunk.chunk_id),
-        mentions=tuple((each.entity_id, each.kind, each.count, each.about) for each in chunk.mentions),
+        mentions=tuple(EncryptedMention(each.entity_id, each.kind, each.count, each.about) for each in chunk.mentions),
         relations=chunk.relations,
     )
 

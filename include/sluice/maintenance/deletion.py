@@ -22,8 +22,12 @@ from sluice.model.source import Source
 from sluice.pipeline.generations import live_generations
 from sluice.pipeline.quarantine import Quarantine
 from sluice.pipeline.recording import WHOLE_RUN, Recorder
+from sluice.ports.collections import Collections
 from sluice.ports.content import Blobs, Keyring
-from sluice.ports.ledger import Ledger
+from sluice.ports.deletions import Deletions
+from sluice.ports.pruning import Pruning
+from sluice.ports.runs import Runs
+from sluice.ports.sources import Sources
 from sluice.sources import uploads
 from sluice.sources.schemes import canonical
 
@@ -64,7 +68,11 @@ class DeletionReport:
 class Deleting:
     """Deletes documents, sources and collections on request."""
 
-    ledger: Ledger
+    deletions: Deletions
+    sources: Sources
+    runs: Runs
+    collections: Collections
+    pruning: Pruning
     blobs: Blobs
     keyring: Keyring
     stores: Stores
@@ -73,7 +81,7 @@ class Deleting:
 
     def preview(self, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> DeletionPreview:
         """Counts what a deletion of these documents (None: all of the source) would delete. Changes nothing."""
-        counts = [self.ledger.deletions.held(source, ids) for source, ids in sources]
+        counts = [self.deletions.held(source, ids) for source, ids in sources]
         return DeletionPreview(
             documents=sum(each.documents for each in counts),
             chunks=sum(each.chunks for each in counts),
@@ -83,7 +91,7 @@ class Deleting:
 
     def by_source(self, document_ids: Sequence[UUID]) -> list[tuple[Source, list[UUID]]]:
         """Groups documents by source. Raises NotFound where one of them does not exist or is already deleted."""
-        sources = self.ledger.sources.of(list(dict.fromkeys(document_ids)))
+        sources = self.sources.of(list(dict.fromkeys(document_ids)))
         by_id: dict[UUID, list[UUID]] = {}
         for document_id, source in sorted(sources.items(), key=lambda pair: (pair[1].source_id, pair[0])):
             by_id.setdefault(source.source_id, []).append(document_id)
@@ -104,7 +112,7 @@ class Deleting:
                     batch = ids[start : start + BATCH_DOCUMENTS]
                     if not still_listed:
                         self._remove_uploads(source, batch)
-                    deleted += len(self.ledger.deletions.delete(run, batch, still_listed=still_listed, actor=actor))
+                    deleted += len(self.deletions.delete(run, batch, still_listed=still_listed, actor=actor))
                 return deleted
 
             self._carry_out(source, actor, work, report)
@@ -117,8 +125,8 @@ class Deleting:
         report, spec = DeletionReport(), source.spec
 
         def work(run: Run) -> int:
-            counts = self.ledger.deletions.held(source) if with_documents else Counts(0, 0, 0)
-            self.ledger.sources.remove(run)  # first: after a crash no schedule ingests the deleted documents again
+            counts = self.deletions.held(source) if with_documents else Counts(0, 0, 0)
+            self.sources.remove(run)  # first: after a crash no schedule ingests the deleted documents again
             if with_documents:
                 if spec.uri.startswith(uploads.PREFIX):
                     uploads.remove_all(self.blobs, self.keyring, tenant=spec.tenant, collection=spec.collection)
@@ -126,7 +134,7 @@ class Deleting:
             deletion = Deletion(
                 "source", spec.uri, actor, spec.tenant, spec.collection, counts.documents, counts.chunks
             )
-            self.ledger.deletions.record(deletion)
+            self.deletions.record(deletion)
             return counts.documents
 
         self._carry_out(source, actor, work, report)
@@ -134,8 +142,8 @@ class Deleting:
 
     def collection_sources(self, collection: str, tenant: str | None = None) -> list[Source]:
         """Returns the saved sources of a collection, of all tenants or of one. Raises NotFound."""
-        [generation] = live_generations(self.ledger.collections, collection)
-        saved = self.ledger.sources.saved(tenant, collection)
+        [generation] = live_generations(self.collections, collection)
+        saved = self.sources.saved(tenant, collection)
         return [Source(each.source_id, each.spec, generation) for each in saved]
 
     def delete_collection(self, collection: str, *, tenant: str | None = None, actor: str) -> DeletionReport:
@@ -143,52 +151,52 @@ class Deleting:
 
         Where no other tenant has a source there, the collection itself is dropped: its backing collection, its part of
         the graph, and all its rows in the ledger."""
-        [generation] = live_generations(self.ledger.collections, collection)
+        [generation] = live_generations(self.collections, collection)
         report = DeletionReport()
         chunks = 0  # of the deleted documents; `report.chunks` may include outbox entries of an earlier deletion
         for source in self.collection_sources(collection, tenant):
-            chunks += self.ledger.deletions.held(source).chunks
+            chunks += self.deletions.held(source).chunks
             removed = self.remove_source(source, with_documents=True, actor=actor)
             report.documents += removed.documents
             report.chunks += removed.chunks
             report.left += removed.left
-        report.dropped = not report.left and not self.ledger.sources.saved(None, collection)
+        report.dropped = not report.left and not self.sources.saved(None, collection)
         if report.dropped:
             self.stores.drain(generation)
             # One transaction checks that the collection is empty and marks it as being dropped, so that no ingest can
             # start there: its documents would be active in the ledger and missing from the stores. After a crash, a
             # repetition finds the mark and continues. The mark is deleted with the collection, and the name is then
             # free.
-            self.ledger.collections.begin_drop(generation)
+            self.collections.begin_drop(generation)
             self._destroy_keys(generation)  # also of documents deleted at their source before
             self.stores.drop(generation)  # before the ledger, which is the only place that knows what to drop
-            self.ledger.collections.drop(generation)
+            self.collections.drop(generation)
         if not report.left:
             deletion = Deletion("collection", collection, actor, tenant, collection, report.documents, chunks)
-            self.ledger.deletions.record(deletion)
+            self.deletions.record(deletion)
         return report
 
     def restore(self, document_id: UUID) -> Source:
         """Lets the next run of its source ingest a manually deleted document again. Raises NotFound."""
-        return self.ledger.deletions.restore(document_id)
+        return self.deletions.restore(document_id)
 
     def source_at(self, tenant: str, collection: str, uri: str) -> Source:
         """Returns the saved source with this URI. Raises NotFound."""
-        return self.ledger.sources.at(tenant, collection, canonical(uri))
+        return self.sources.at(tenant, collection, canonical(uri))
 
     def _carry_out(self, source: Source, actor: str, work: Callable[[Run], int], report: DeletionReport) -> None:
         """Runs `work` under the lease of the source and adds its counts to `report`. A source that is busy is
         skipped."""
-        run = self.ledger.runs.start(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
+        run = self.runs.start(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
         documents = chunks = 0
         try:
-            with self.ledger.runs.session(run.run_id), self.recorder.failing(run):
+            with self.runs.session(run.run_id), self.recorder.failing(run):
                 with self.recorder.recorded(run, WHOLE_RUN, "delete") as counts:
                     documents = work(run)
                     chunks = self.stores.drain(source.generation)
                     self.quarantine.delete_retained(run)
                     counts |= {"deleted": documents, "removed": chunks}
-                self.ledger.runs.finish(run, "succeeded", {"documents": documents, "chunks": chunks, "actor": actor})
+                self.runs.finish(run, "succeeded", {"documents": documents, "chunks": chunks, "actor": actor})
         except Busy as error:
             report.left.append(str(error))
         report.documents += documents
@@ -197,20 +205,20 @@ class Deleting:
     def _delete_all_documents(self, run: Run) -> None:
         """Deletes all documents of the source for good, also those deleted manually before, and destroys their keys."""
         after: UUID | None = None
-        while page := self.ledger.deletions.deletable(run.source, after, BATCH_DOCUMENTS):
-            self.ledger.deletions.delete(run, page, still_listed=False)
+        while page := self.deletions.deletable(run.source, after, BATCH_DOCUMENTS):
+            self.deletions.delete(run, page, still_listed=False)
             after = page[-1]
         self._destroy_keys(run.source.generation, run.source.source_id)
 
     def _destroy_keys(self, generation: Generation, source_id: UUID | None = None) -> None:
-        while document_ids := self.ledger.deletions.remaining_keys(generation, source_id, BATCH_DOCUMENTS):
+        while document_ids := self.deletions.remaining_keys(generation, source_id, BATCH_DOCUMENTS):
             self.keyring.destroy(document_ids)
-            self.ledger.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
+            self.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
 
     def _remove_uploads(self, source: Source, document_ids: Sequence[UUID]) -> None:
         """Deletes the uploads of documents. Called before the documents are deleted, so that a repetition after a crash
         still finds them in the ledger."""
-        names = self.ledger.deletions.names_of(source, document_ids)
+        names = self.deletions.names_of(source, document_ids)
         spec = source.spec
         uploads.remove(self.blobs, self.keyring, tenant=spec.tenant, collection=spec.collection, names=names)
 

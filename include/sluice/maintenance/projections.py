@@ -140,8 +140,8 @@ class Contributions:
 
 
 def _row_of(chunk: LedgerChunk) -> GraphRow:
-    mentions = tuple(sorted((entity_id, count) for entity_id, _, count, _ in chunk.mentions if count))
-    about = tuple(sorted((chunk.document_id, entity_id) for entity_id, _, _, about in chunk.mentions if about))
+    mentions = tuple(sorted((each.entity_id, each.occurrences) for each in chunk.mentions if each.occurrences))
+    about = tuple(sorted((chunk.document_id, each.entity_id) for each in chunk.mentions if each.about))
     return GraphRow(chunk.chunk_id, chunk.document_id, chunk.tenant, chunk.ordinal, mentions, chunk.relations, about)
 
 

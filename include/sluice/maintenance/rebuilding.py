@@ -127,8 +127,8 @@ class Rebuilder:
             if row.document_id in ciphers:
                 names = ciphers[row.document_id].decrypt_json("names", row.sealed_names, row.chunk_id)
                 mentions[row.chunk_id] = tuple(
-                    Mention(entity_id, kind, names[str(entity_id)], count, about)
-                    for entity_id, kind, count, about in row.mentions
+                    Mention(each.entity_id, each.kind, names[str(each.entity_id)], each.occurrences, each.about)
+                    for each in row.mentions
                 )
         return mentions
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sluice.model.chunk import Mention, Relation, SparseVector, Vector
 from sluice.model.generation import Generation
+
+
+class EncryptedMention(NamedTuple):
+    """The ledger row of a mention; the entity's name is in `sealed_names` of the chunk."""
+
+    entity_id: UUID
+    kind: str
+    occurrences: int  # in the text
+    about: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class EncryptedChunk:
     sealed_text: bytes  # purpose "chunk", part: chunk_id
     sealed_headings: bytes  # purpose "headings", part: chunk_id, JSON list
     sealed_names: bytes  # purpose "names", part: chunk_id, JSON {entity_id: name}
-    mentions: tuple[tuple[UUID, str, int, bool], ...]  # entity_id, kind, count, about
+    mentions: tuple[EncryptedMention, ...]
     relations: tuple[Relation, ...] = ()
 
 
@@ -81,7 +90,7 @@ class LedgerChunk:
     sealed_text: bytes
     sealed_headings: bytes
     sealed_names: bytes
-    mentions: tuple[tuple[UUID, str, int, bool], ...]  # entity_id, kind, count, about; in the order of ids
+    mentions: tuple[EncryptedMention, ...]  # in the order of ids
     changing: bool  # a running run has staged another version, so the document's projections may change at any time
     relations: tuple[Relation, ...] = ()  # sorted
 

@@ -6,6 +6,7 @@ Runs in the worker, under its limits: the standard library parses the XML.
 from __future__ import annotations
 
 import io
+import lzma
 import struct
 import zipfile
 import zlib
@@ -40,7 +41,8 @@ _OLE_KINDS = (
     ("Book", "application/vnd.ms-excel"),
 )
 BROKEN_ZIP = (
-    zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, struct.error, zlib.error
+    zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, struct.error, zlib.error,
+    lzma.LZMAError,
 )  # fmt: skip
 """Raised by zipfile for a damaged or forged zip, or a missing member."""
 _MAX_MEMBERS = 20_000
@@ -49,20 +51,24 @@ _TEXTS = (".xml", ".xhtml", ".html", ".htm")
 _NESTED = (".zip", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar")
 
 
-@contextmanager
-def opened(content: bytes) -> Iterator[zipfile.ZipFile]:
-    """Opens a zip. Raises ExtractionError (corrupt) for errors of the zip, or of XML, within the body."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            yield archive
-    except (*BROKEN_ZIP, ElementTree.ParseError) as error:
-        raise unreadable("corrupt") from error
+def opened(content: bytes) -> zipfile.ZipFile:
+    """Opens a zip; use `with`. Raises ExtractionError (corrupt). Read its members with `read_member` or `xml_tree`,
+    which do, too."""
+    with _damage_is_corrupt():
+        return zipfile.ZipFile(io.BytesIO(content))
+
+
+def read_member(archive: zipfile.ZipFile, member: str | zipfile.ZipInfo, max_bytes: int = -1) -> bytes:
+    """Returns a member, at most `max_bytes` of it (-1: all, with its checksum compared). Raises ExtractionError
+    (corrupt) where it is damaged or missing."""
+    with _damage_is_corrupt(), archive.open(member) as file:
+        return file.read(max_bytes)
 
 
 def xml_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Returns a member of an office document. Raises ExtractionError (corrupt) where it has a document type, which is
-    not part of these formats: nested entities can expand without end."""
-    markup = archive.read(name)
+    """Returns a member of an office document. Raises ExtractionError (corrupt), also where it has a document type,
+    which is not part of these formats: nested entities can expand without end."""
+    markup = read_member(archive, name)
     if b"<!DOCTYPE" in markup[:4096]:
         raise unreadable("corrupt")
     return markup
@@ -70,7 +76,11 @@ def xml_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 def xml_tree(archive: zipfile.ZipFile, name: str) -> ElementTree.Element:
     """Parses a member of an office document; see `xml_member`."""
-    return ElementTree.fromstring(xml_member(archive, name))  # noqa: S314
+    markup = xml_member(archive, name)
+    try:
+        return ElementTree.fromstring(markup)  # noqa: S314
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: an encoding that expat lacks
+        raise unreadable("corrupt") from error
 
 
 def kind_of_zip(content: bytes, max_unpacked_bytes: int) -> str:
@@ -125,15 +135,14 @@ def _inspect(content: bytes, max_unpacked_bytes: int, depth: int) -> tuple[int, 
 
 
 def _check(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Compares the checksum: a parser would stop silently at a damaged or forged size. Raises BadZipFile."""
-    with archive.open(member) as file:
+    """Compares the checksum: a parser would stop silently at a damaged or forged size. Raises ExtractionError."""
+    with _damage_is_corrupt(), archive.open(member) as file:
         while file.read(1 << 20):
             pass
 
 
 def _nested(archive: zipfile.ZipFile, member: zipfile.ZipInfo, max_unpacked_bytes: int, depth: int) -> int:
-    with archive.open(member) as file:
-        content = file.read(member.file_size + 1)
+    content = read_member(archive, member, member.file_size + 1)
     if not content.startswith(b"PK"):
         return 0
     try:
@@ -157,10 +166,19 @@ def _check_directory(content: bytes) -> None:
 
 
 def _member(content: bytes, name: str, max_bytes: int) -> bytes:
-    with opened(content) as archive, archive.open(name) as file:
-        return file.read(max_bytes)
+    with opened(content) as archive:
+        return read_member(archive, name, max_bytes)
 
 
 def _is_sealed_odf(content: bytes, names: set[str]) -> bool:
     manifest = "META-INF/manifest.xml"
     return manifest in names and b"encryption-data" in _member(content, manifest, 1 << 20)
+
+
+@contextmanager
+def _damage_is_corrupt() -> Iterator[None]:
+    """For calls of zipfile only: an error in other code must stay what it is."""
+    try:
+        yield
+    except BROKEN_ZIP as error:
+        raise unreadable("corrupt") from error

@@ -14,14 +14,24 @@ from sluice.pipeline.quarantine import Quarantine
 from sluice.pipeline.recording import WHOLE_RUN, Recorder
 from sluice.pipeline.summary import ChunkCounts, DocumentCounts, EmbeddingCost, EmbeddingCounts, RunSummary
 from sluice.pipeline.vanished_documents import VanishedDocuments
-from sluice.ports.ledger import Ledger
+from sluice.ports.collections import Collections
+from sluice.ports.costs import Costs
+from sluice.ports.quarantine import QuarantineRecords
+from sluice.ports.renames import Renames
+from sluice.ports.runs import Runs
+from sluice.ports.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
 class Finishing:
     """The end of a run."""
 
-    ledger: Ledger
+    runs: Runs
+    versions: Versions
+    renames: Renames
+    collections: Collections
+    records: QuarantineRecords
+    costs: Costs
     stores: Stores
     recorder: Recorder
     quarantine: Quarantine
@@ -41,15 +51,15 @@ class Finishing:
         with self.vanished_documents.reporting_pending(run), self.recorder.recorded(run, WHOLE_RUN, "finish") as counts:
             self.vanished_documents.check_replaced(run)
             self.vanished_documents.remove_missing(run)
-            self.ledger.versions.drop_abandoned(run)
-            counts["deleted"] = self.ledger.versions.deleted_by(run)  # also by an earlier attempt of this run
+            self.versions.drop_abandoned(run)
+            counts["deleted"] = self.versions.deleted_by(run)  # also by an earlier attempt of this run
             counts["removed"] = self.stores.drain(generation)
             counts["released"] = self.quarantine.delete_retained(run)
             # Also where nothing of the source is served, so that the collection can be searched.
             self.stores.ensure(generation)
             self.agree(run)
         summary = self.summarise(run)
-        self.ledger.runs.finish(run, "succeeded", summary.to_json())
+        self.runs.finish(run, "succeeded", summary.to_json())
         return summary
 
     def agree(self, run: Run) -> None:
@@ -59,12 +69,12 @@ class Finishing:
         """
         generation, source_id = run.source.generation, run.source.source_id
         vectors, graph = self.stores.vectors, self.stores.graph_of(generation)
-        figures = {"ledger": self.ledger.runs.counts(run).chunks}
+        figures = {"ledger": self.runs.counts(run).chunks}
         stores = counters(generation, vectors=vectors, graph=graph, source=source_id)
         figures |= {store: count() for store, count in stores.items()}
         if len(set(figures.values())) > 1:
             in_words = ", ".join(f"{store} {count}" for store, count in figures.items())
-            if self.ledger.runs.others_running(run):
+            if self.runs.others_running(run):
                 raise Transient(
                     f"Another run of {run.source.spec.uri} is in progress, so the stores cannot be compared yet "
                     f"({in_words}). Nothing is lost. Run this again when that run has ended."
@@ -80,30 +90,30 @@ class Finishing:
         now."""
         totals: Counter[str] = Counter()
         seconds: dict[str, float] = {}
-        for stat in self.ledger.runs.stages(run):
+        for stat in self.runs.stages(run):
             seconds[stat.stage] = round(seconds.get(stat.stage, 0.0) + stat.seconds, 3)
             totals.update(stat.counts)
-        counts, spent = self.ledger.runs.counts(run), self.ledger.costs.spent(run)
+        counts, spent = self.runs.counts(run), self.costs.spent(run)
         return RunSummary(
             run_id=run.run_id,
             collection=run.source.spec.collection,
             generation=run.source.generation.number,
             documents=DocumentCounts(
                 **{name: totals[name] for name in ("seen", "new", "changed", "unchanged", "deleted", "superseded")},
-                moved=len(self.ledger.renames.matched(run)),
+                moved=len(self.renames.matched(run)),
                 quarantined=counts.quarantined,
             ),
             chunks=ChunkCounts(
                 written=totals["written"],
                 removed=totals["removed"],
-                total=self.ledger.collections.counts(run.source.generation).chunks,
+                total=self.collections.counts(run.source.generation).chunks,
             ),
             embeddings=EmbeddingCounts(computed=totals["computed"], cached=totals["cached"]),
             cost=EmbeddingCost(spent.texts, spent.tokens, round(spent.seconds, 6), run.budget.money(spent.tokens)),
-            stopped=self.ledger.costs.exceeded(run),
+            stopped=self.costs.exceeded(run),
             remaining=totals["remaining"],
             seconds=round(sum(seconds.values()), 3),
-            quarantine=self.ledger.quarantine.reasons(run),
+            quarantine=self.records.reasons(run),
             gates=gates_page(run.run_id, run.source.spec.tenant),
             stages=seconds,
             gx_import_seconds=totals["gx_import_ms"] / 1000,

@@ -110,7 +110,9 @@ def canonical(uri: str) -> str:
 
 
 def dataset_name(uri: str) -> tuple[str, str]:
-    """Returns (namespace, name) by the OpenLineage naming rules (https://openlineage.io/docs/spec/naming)."""
+    """Returns (namespace, name) by the OpenLineage naming rules (https://openlineage.io/docs/spec/naming).
+
+    `uri`: canonical, as a saved source has it."""
     scheme = scheme_of(uri)
     return (scheme.dataset if scheme else dataset_by_host)(urlsplit(uri))
 

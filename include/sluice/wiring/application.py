@@ -36,7 +36,7 @@ from sluice.wiring.readers import environment_connection, git_cache, make_reader
 if TYPE_CHECKING:
     from sluice.indexing.stores import Stores
     from sluice.maintenance.deletion import Deleting
-    from sluice.maintenance.pruning import HistoryPruning
+    from sluice.maintenance.history import HistoryPruning
     from sluice.maintenance.purging import Purging
     from sluice.maintenance.reconciliation import Reconciling
     from sluice.pipeline.checkpoints import Checkpoints
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 
 Search = Callable[[SearchRequest, Principal], "SearchOutcome"]
+DatasetLink = Callable[[str, str], str | None]
+"""(namespace, name) → address of the dataset's lineage in Marquez; None: no Marquez is configured."""
 
 
 class Sluice:
@@ -108,6 +110,12 @@ class Sluice:
         """Returns engine → call that returns its version or raises Unavailable, for the engines that are on."""
         pings = {"ledger": self.catalog.ping, "keys": self.keyring.ping, "qdrant": self.vectors.ping}
         return pings | ({"neo4j": self.graph.ping} if self.graph else {}) | optional_pings(self.settings)
+
+    @cached_property
+    def dataset_link(self) -> DatasetLink:
+        from sluice.adapters.marquez import dataset_link
+
+        return partial(dataset_link, self.settings.marquez_web_url, self.settings.marquez_url)
 
     def profile(self) -> Profile:
         """Returns the profile of a new collection. May ask an endpoint."""
@@ -185,7 +193,18 @@ class Sluice:
             chunking=Chunking(keyring, self.entities, entity_id, make_tokenizer, recorder, gating),
             embedding=Embedding(ledger.costs, self.cache, keyring, self.embedder, recorder, gating),
             loading=Loading(ledger.versions, keyring, stores, recorder, quarantine, vanished_documents),
-            finishing=Finishing(ledger, stores, recorder, quarantine, vanished_documents),
+            finishing=Finishing(
+                runs=ledger.runs,
+                versions=ledger.versions,
+                renames=ledger.renames,
+                collections=ledger.collections,
+                records=ledger.quarantine,
+                costs=ledger.costs,
+                stores=stores,
+                recorder=recorder,
+                quarantine=quarantine,
+                vanished_documents=vanished_documents,
+            ),
         )
 
     @cached_property
@@ -234,7 +253,19 @@ class Sluice:
     def deletion(self) -> Deleting:
         from sluice.maintenance.deletion import Deleting
 
-        return Deleting(self.ledger, self.blobs, self.keyring, self.stores, self._recorder, self._quarantine)
+        ledger = self.ledger
+        return Deleting(
+            deletions=ledger.deletions,
+            sources=ledger.sources,
+            runs=ledger.runs,
+            collections=ledger.collections,
+            pruning=ledger.pruning,
+            blobs=self.blobs,
+            keyring=self.keyring,
+            stores=self.stores,
+            recorder=self._recorder,
+            quarantine=self._quarantine,
+        )
 
     @cached_property
     def purging(self) -> Purging:
@@ -245,7 +276,7 @@ class Sluice:
 
     @cached_property
     def pruning(self) -> HistoryPruning:
-        from sluice.maintenance.pruning import HistoryPruning
+        from sluice.maintenance.history import HistoryPruning
 
         settings, ledger = self.settings, self.ledger
         keep_days = KeepDays(

@@ -14,17 +14,19 @@ from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.chunk import Relation
 from sluice.model.generation import Generation
-from sluice.model.points import LedgerChunk, SourceDocument
+from sluice.model.points import EncryptedMention, LedgerChunk, SourceDocument
 from sluice.model.text import json_text
 
 # Each `OFFSET 0` forces a lookup by key for the rows of one page; without statistics the planner may not choose it.
 _SERVED = f"""
     SELECT c.chunk_id, c.version_id, c.document_id, d.source_id, d.tenant_id AS tenant, c.ordinal, c.text_hash, v.mime,
            v.sealed_title, v.sealed_metadata, c.sealed_text, c.sealed_headings, c.sealed_names,
-           (SELECT jsonb_agg(jsonb_build_array(m.entity_id, e.kind, m.occurrences, m.about) ORDER BY m.entity_id)
+           (SELECT json_agg(json_build_object('entity_id', m.entity_id, 'kind', e.kind, 'occurrences', m.occurrences,
+                                              'about', m.about) ORDER BY m.entity_id)
             FROM mentions m JOIN entities e USING (entity_id)
             WHERE m.version_id = c.version_id AND m.ordinal = c.ordinal) AS mentions,
-           (SELECT jsonb_agg(jsonb_build_array(r.head_id, r.kind, r.tail_id)) FROM relations r
+           (SELECT json_agg(json_build_object('head_id', r.head_id, 'kind', r.kind, 'tail_id', r.tail_id))
+            FROM relations r
             WHERE r.version_id = c.version_id AND r.ordinal = c.ordinal) AS relations,
            EXISTS (SELECT FROM versions p JOIN runs r USING (run_id)
                    WHERE p.document_id = c.document_id AND p.generation = c.generation AND p.number IS NULL
@@ -122,6 +124,10 @@ class PostgresReconciliation(Transactions):
 
 
 def _chunk(row: Row[Any]) -> LedgerChunk:
-    mentions = tuple((UUID(entity_id), *rest) for entity_id, *rest in row.mentions or ())
-    relations = tuple(sorted(Relation(UUID(head), kind, UUID(tail)) for head, kind, tail in row.relations or ()))
+    mentions = tuple(EncryptedMention(**_with_ids(each, "entity_id")) for each in row.mentions or ())
+    relations = tuple(sorted(Relation(**_with_ids(each, "head_id", "tail_id")) for each in row.relations or ()))
     return LedgerChunk(**{**row._mapping, "mentions": mentions, "relations": relations})
+
+
+def _with_ids(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {**values, **{name: UUID(values[name]) for name in names}}

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, namedtuple_row
 
 from sluice.adapters.postgres.connection_timeouts import watched
 from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
@@ -58,26 +58,27 @@ class PostgresRows:
 
     def _fetched(self, row_id: str, max_bytes: int) -> tuple[int, dict[str, Any] | None] | None:
         with self._translated(), self._connected().transaction():
-            server = self._connected()
-            kind = server.execute("SELECT %s::oid::regtype::text", [self._columns[self._query.id]]).fetchone()
+            cursor: psycopg.Cursor[Any] = self._connected().cursor(row_factory=namedtuple_row)
+            oid = self._columns[self._query.id]
+            kind = cursor.execute("SELECT %s::oid::regtype::text AS name", [oid]).fetchone()
             assert kind is not None
             # Compared in the column's own type, so that its index is used; then as text, as the scan listed it.
             statement = sql.SQL(
-                "SELECT octet_length({text}::text), CASE WHEN octet_length({text}::text) <= {max} THEN to_jsonb(r) END "
+                "SELECT octet_length({text}::text) AS size_bytes, "
+                "CASE WHEN octet_length({text}::text) <= {max} THEN to_jsonb(r) END AS columns "
                 "FROM {rows} AS r WHERE {id} = {wanted}::text::{kind} AND {id}::text = {wanted} ORDER BY {mark} LIMIT 1"
             ).format(
                 id=self._column(self._query.id),
                 text=self._column(self._query.text),
-                kind=sql.SQL(kind[0]),
+                kind=sql.SQL(kind.name),
                 max=sql.Literal(max_bytes),
                 wanted=sql.Literal(row_id),  # no parameters: a saved query may hold a % of its own
                 **self._parts(),
             )
-            row = server.execute(statement).fetchone()
+            row = cursor.execute(statement).fetchone()
         if row is None:
             return None
-        size, values = row
-        return (0, {}) if size is None else (size, values)
+        return (0, {}) if row.size_bytes is None else (row.size_bytes, row.columns)
 
     def _reached(self) -> None:
         with self._translated():

@@ -76,9 +76,7 @@ def _unsettled(connection: Connection, versions: Sequence[EncryptedVersion]) -> 
 
 
 def _kinds(versions: Sequence[EncryptedVersion]) -> dict[UUID, str]:
-    return {
-        entity_id: kind for version in versions for chunk in version.chunks for entity_id, kind, *_ in chunk.mentions
-    }
+    return {each.entity_id: each.kind for version in versions for chunk in version.chunks for each in chunk.mentions}
 
 
 def _version_rows(run: Run, versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
@@ -98,12 +96,12 @@ def _chunk_rows(run: Run, versions: Sequence[EncryptedVersion]) -> Iterator[tupl
 def _mention_rows(versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
     for version in versions:
         for chunk in version.chunks:
-            for entity_id, _, count, about in chunk.mentions:
-                yield version.version_id, chunk.ordinal, entity_id, count, about
+            for each in chunk.mentions:
+                yield version.version_id, chunk.ordinal, each.entity_id, each.occurrences, each.about
 
 
 def _relation_rows(versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
     for version in versions:
         for chunk in version.chunks:
-            for relation in chunk.relations:
-                yield version.version_id, chunk.ordinal, *relation
+            for each in chunk.relations:
+                yield version.version_id, chunk.ordinal, each.head_id, each.kind, each.tail_id
