@@ -45,7 +45,7 @@ the tasks of a batch to the first two (tab *Details* of the task).
 leave out have their defaults. With the local stack:
 
 ```sh
-. ./.sluice/credentials.env  # in the checkout
+. "${SLUICE_HOME:-./.sluice}/credentials.env"  # in the checkout
 TOKEN=$(curl -fsS "${SLUICE_AIRFLOW_URL:?read credentials.env first}/auth/token" \
   -H 'Content-Type: application/json' \
   -d '{"username": "'$SLUICE_ADMIN_USER'", "password": "'$SLUICE_ADMIN_PASSWORD'"}' \

@@ -9,16 +9,17 @@ from sluice.model.deletion import Deletion
 from sluice.model.grants import Grant
 from sluice.ports.catalog import Catalog
 from sluice.ports.ledger import Ledger
+from sluice.ports.quotas import Quotas
 
 
-def tenants(ledger: Ledger) -> list[str]:
+def tenants(quotas: Quotas) -> list[str]:
     """Lists the tenants that exist. `default` always exists."""
-    return sorted({use.tenant for use in ledger.quotas.uses()} | {"default"})
+    return sorted({use.tenant for use in quotas.uses()} | {"default"})
 
 
-def check_tenant(ledger: Ledger, tenant: str, *, create: bool) -> None:
+def check_tenant(quotas: Quotas, tenant: str, *, create: bool) -> None:
     """Raises BadRequest if the tenant does not exist and is not to be created."""
-    if tenant not in (known := tenants(ledger)) and not create:
+    if tenant not in (known := tenants(quotas)) and not create:
         raise BadRequest(
             f"There is no tenant {tenant!r}; there are {', '.join(known)}. Nothing was granted. Correct the "
             "name, or add --create-tenant to create it."

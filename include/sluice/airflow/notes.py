@@ -13,7 +13,6 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from sluice.airflow import results, xcom
-from sluice.errors import shown_text
 
 DAG_ID = "sluice_ingest"
 # What a run works on if its conf names no collection.
@@ -47,6 +46,8 @@ class RunNotes:
 
 def leave_error(context: Mapping[str, Any]) -> None:
     """`on_failure_callback` of a task: leaves its error in XCom, for the run's note; see `shown_text`."""
+    from sluice.errors import shown_text
+
     ti, reason = context["ti"], shown_text(context.get("exception"))
     ti.xcom_push(key=xcom.ERROR, value=f"failed in {ti.task_id}: {reason}"[:_LONGEST])
 

@@ -43,7 +43,7 @@ def grant(
             _check_known(sluice, tenant)
             _remove(sluice, user, tenant, before, yes, json_)
             return
-        grant_changes.check_tenant(sluice.ledger, tenant, create=create_tenant)
+        grant_changes.check_tenant(sluice.ledger.quotas, tenant, create=create_tenant)
         known = airflow_knows(user)
         grant_changes.check_user(user, known, unchecked=unknown_user or before is not None)
         after = Grant(user, tenant, frozenset(group or ()), write)
@@ -113,7 +113,7 @@ def _check_known(sluice: Sluice, tenant: str) -> None:
     from sluice.access.grant_changes import tenants
     from sluice.model.spelling import unknown_names
 
-    if unknown := unknown_names([tenant], tenants(sluice.ledger), "tenant"):
+    if unknown := unknown_names([tenant], tenants(sluice.ledger.quotas), "tenant"):
         raise NotFound(f"{unknown} Nothing was changed.")
 
 

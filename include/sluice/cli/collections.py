@@ -25,7 +25,7 @@ def collections_list(json_: Json = False) -> None:
         saved = [each.spec for each in sluice.ledger.sources.saved()]
         rows = [
             {**counts, "tenants": sorted({spec.tenant for spec in saved if spec.collection == counts["name"]})}
-            for _, counts in by_collection(sluice.ledger)
+            for _, counts in by_collection(sluice.ledger.collections)
         ]
     lines = [
         f"{each['name']}: {each['documents']} documents, {each['chunks']} chunks, {each['quarantined']} in quarantine; "

@@ -25,7 +25,7 @@ def status(json_: Json = False) -> None:
         up = {each.name for each in engines if each.ok}
         uses = sluice.ledger.quotas.uses()
         collections: list[dict[str, Any]] = []
-        for generation, counts in by_collection(sluice.ledger):
+        for generation, counts in by_collection(sluice.ledger.collections):
             stores = counters(generation, vectors=sluice.vectors, graph=sluice.graph)
             collections.append({**counts, "chunks": {"ledger": counts["chunks"], **counted(stores, up)}})
     lines = [

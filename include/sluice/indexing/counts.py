@@ -10,17 +10,17 @@ from uuid import UUID
 
 from sluice.errors import Transient
 from sluice.model.generation import Generation
-from sluice.ports.ledger import Ledger
+from sluice.ports.collections import Collections
 from sluice.ports.projections import GraphIndex, VectorIndex
 
 Counters = Mapping[str, Callable[[], int]]
 
 
-def by_collection(ledger: Ledger) -> list[tuple[Generation, dict[str, Any]]]:
+def by_collection(collections: Collections) -> list[tuple[Generation, dict[str, Any]]]:
     """Returns live generations with the ledger's counts of each."""
     return [
-        (each, {"name": each.collection, "generation": each.number, **asdict(ledger.collections.counts(each))})
-        for each in ledger.collections.generations()
+        (each, {"name": each.collection, "generation": each.number, **asdict(collections.counts(each))})
+        for each in collections.generations()
     ]
 
 
