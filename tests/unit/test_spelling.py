@@ -29,6 +29,13 @@ def test_the_nearest_name_is_told(given: str, meant: str | None) -> None:
     assert meant is None or f"did you mean {meant!r}" in output
 
 
+@pytest.mark.parametrize(("known", "listed"), [(20, True), (21, False)])
+def test_a_long_list_is_left_out_where_a_near_name_is_told(known: int, listed: bool) -> None:
+    names = {f"name_{number}" for number in range(known)}
+    assert ("Known: " in (unknown_names(["nam_7"], names, "field") or "")) is listed
+    assert "Known: " in (unknown_names(["nam_7", "zzz"], names, "field") or ""), "one has no near name"
+
+
 @pytest.mark.parametrize("conf", [None, {}, {"source": "file:///x"}, {"source": "x", "access_groups": []}])
 def test_a_conf_of_params_is_taken(conf: dict[str, Any] | None) -> None:
     assert accepted(conf)

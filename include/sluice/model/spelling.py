@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
+_FEW = 20  # names that a reader looks through
+
 
 def unknown_names(given: Iterable[object], known: Collection[str], what: str) -> str | None:
-    """Returns a sentence with each unknown name and the nearest known one; None where all are known.
-    `what`: the kind of the names, e.g. `param`."""
-    unknown = sorted({str(each)[:80] for each in given if each not in known})
+    """Returns a sentence with each unknown name and the nearest known one; None where all are known. A
+    long list of known names is left out where each has a near one. `what`: the kind of the names, e.g. `param`."""
+    unknown = sorted({str(each)[:80] for each in given if each not in known})[:10]
     if not unknown:
         return None
-    named = ", ".join(f"{each!r}{_nearest(each, known)}" for each in unknown[:10])
-    return f"There is no {what} {named}. Known: {', '.join(sorted(known)) or 'none'}."
+    nearest = [_nearest(each, known) for each in unknown]
+    named = f"There is no {what} " + ", ".join(f"{each!r}{near}" for each, near in zip(unknown, nearest, strict=True))
+    if all(nearest) and len(known) > _FEW:
+        return f"{named}."
+    return f"{named}. Known: {', '.join(sorted(known)) or 'none'}."
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
