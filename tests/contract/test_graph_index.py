@@ -311,9 +311,9 @@ def test_a_write_that_waits_too_long_ends_and_says_that_the_server_is_slow(
         with pytest.raises(Slow, match=r"neo4j did not answer in time: remove 1 chunks.*SLUICE_CALL_TIMEOUT_S"):
             hasty.remove_chunks(source.generation, [chunk.chunk_id])
         transaction.rollback()
-    hasty.remove_chunks(source.generation, [chunk.chunk_id])
-    assert graph.count(source.generation) == 0
     hasty.close()
+    graph.remove_chunks(source.generation, [chunk.chunk_id])
+    assert graph.count(source.generation) == 0
 
 
 def test_an_address_that_is_none_is_terminal() -> None:
