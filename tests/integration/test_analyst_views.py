@@ -172,7 +172,7 @@ def test_the_line_that_connects_works(stack: EngineStack, tmp_path: Path) -> Non
     given.write_text(f"SLUICE_DATABASE_ANALYST_URL={stack.environment['SLUICE_DATABASE_ANALYST_URL']}\n")
     (line, *_) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
     output = subprocess.run(
-        ["sh", "-c", line.replace("./.sluice/credentials.env", str(given))],
+        ["sh", "-c", line.replace('"${SLUICE_HOME:-./.sluice}/credentials.env"', str(given))],
         input="SELECT current_user; SELECT count(*) >= 0 AS there FROM sources;",
         capture_output=True,
         text=True,

@@ -86,14 +86,33 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
+class Down:
+    """A store of which one method never answers."""
+
+    def __init__(self, adapter: Any, method: str) -> None:
+        self._adapter, self._method = adapter, method
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method:
+            raise Transient("the store is down")
+        return getattr(self._adapter, name)
+
+
+def test_a_load_is_tried_again_where_a_store_fails_once(edited: Edited) -> None:
+    def fail() -> None:
+        raise Transient("the index restarts")
+
+    vectors: Any = Before(edited.sluice.vectors, "upsert", fail)
+    summary = swapped(edited.sluice, vectors=vectors).ingestion.ingest(IngestRequest(edited.spec))
+    assert (summary.documents.changed, summary.chunks.written) == (1, 1)
+    edited.assert_agrees()
+
+
 @pytest.mark.parametrize(("port", "method"), [("vectors", "delete"), ("graph", "remove")])
 def test_the_outbox_deletes_nothing_that_has_come_back(
     edited: Edited, pool: ThreadPoolExecutor, port: str, method: str
 ) -> None:
-    def down(*_: Any) -> None:
-        raise Transient("the index is down")
-
-    vectors: Any = Before(edited.sluice.vectors, "delete", down)
+    vectors: Any = Down(edited.sluice.vectors, "delete")
     with pytest.raises(Transient):
         swapped(edited.sluice, vectors=vectors).ingestion.ingest(
             IngestRequest(edited.spec)
