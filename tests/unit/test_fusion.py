@@ -14,10 +14,8 @@ def candidate(number: int, **scores: float) -> Candidate:
     return Candidate(UUID(int=number), scores)
 
 
-def order(
-    *candidates: Candidate, retrievers: tuple[Retriever, ...] = RETRIEVERS, embedder: str = "minilm"
-) -> list[int]:
-    return [each.chunk_id.int for each in fused(candidates, retrievers, embedder)]
+def order(*candidates: Candidate) -> list[int]:
+    return [each.chunk_id.int for each in fused(candidates, RETRIEVERS)]
 
 
 def test_both_retrievers_are_on_one_scale() -> None:
@@ -28,8 +26,8 @@ def test_both_retrievers_are_on_one_scale() -> None:
         candidate(3, dense=0.7, sparse=1.0),
     )
     assert order(by_words, by_meaning, best_of_both)[0] == 1
-    result = fused([by_words, by_meaning, best_of_both], RETRIEVERS, "minilm")
-    share = DENSE_SHARE["minilm"]
+    result = fused([by_words, by_meaning, best_of_both], RETRIEVERS)
+    share = DENSE_SHARE
     assert result[0].score == pytest.approx(share * (0.6 - 0.1) / (0.7 - 0.1) + (1 - share) * 20 / 24)
 
 
@@ -39,7 +37,7 @@ def test_no_word_of_the_question_is_the_lowest_score_of_bm25() -> None:
         candidate(2, dense=0.5, sparse=1.0),
         candidate(3, sparse=9.0, dense=0),
     )
-    result = {each.chunk_id.int: each.score for each in fused([nothing, little, much], RETRIEVERS, "minilm")}
+    result = {each.chunk_id.int: each.score for each in fused([nothing, little, much], RETRIEVERS)}
     assert result == pytest.approx({1: 0.5, 2: 0.5 + 0.5 / 9, 3: 0.5})
 
 
@@ -50,7 +48,7 @@ def test_a_retriever_that_tells_nothing_leaves_the_order_to_the_other() -> None:
 
 @pytest.mark.parametrize("retriever", RETRIEVERS)
 def test_one_retriever_alone_keeps_its_scores(retriever: Retriever) -> None:
-    result = fused([candidate(n, **{retriever: n / 10}) for n in (1, 3, 2)], (retriever,), "minilm")
+    result = fused([candidate(n, **{retriever: n / 10}) for n in (1, 3, 2)], (retriever,))
     assert [each.score for each in result] == [0.3, 0.2, 0.1]
 
 
@@ -59,8 +57,6 @@ def test_equal_scores_are_ordered_by_id() -> None:
     assert order() == []
 
 
-def test_an_embedder_that_was_not_measured_has_a_share_too() -> None:
-    assert order(candidate(1, dense=0.5, sparse=1.0), candidate(2, dense=0.4, sparse=0.5), embedder="openai:x") == [
-        1,
-        2,
-    ]
+def test_a_passage_that_was_deleted_meanwhile_is_left_out() -> None:
+    """The two requests of a query see the index one after the other."""
+    assert order(candidate(1, sparse=9.0), candidate(2, dense=0.4, sparse=3.0)) == [2]

@@ -14,26 +14,25 @@ import numpy as np
 
 from sluice.model.search import Candidate, Retriever
 
-# The share of the dense retriever in the fused score; the rest is BM25's. Fitted on half of the questions of public
-# sets (docs/decisions/0051).
-DENSE_SHARE = {"minilm": 0.5}
-_OTHER_SHARE = 0.5
+# The share of the dense retriever in the fused score; the rest is BM25's. Measured with minilm (docs/decisions/0051).
+DENSE_SHARE = 0.5
 
 
-def fused(candidates: Sequence[Candidate], retrievers: Sequence[Retriever], embedder: str) -> list[Candidate]:
+def fused(candidates: Sequence[Candidate], retrievers: Sequence[Retriever]) -> list[Candidate]:
     """Returns the candidates with their fused scores, best first; equal scores are ordered by chunk id.
 
-    Of one retriever alone the score is its own. `embedder`: the profile's embedder.
+    Of one retriever alone the score is its own. A candidate without a score of the first retriever is left out: it was
+    deleted while the index was queried (every passage has a similarity).
     """
+    candidates = [each for each in candidates if retrievers[0] in each.scores]
     if not candidates:
         return []
     if len(retrievers) == 1:
         scores = [each.scores[retrievers[0]] for each in candidates]
     else:
-        share = DENSE_SHARE.get(embedder.partition(":")[0], _OTHER_SHARE)
         dense = np.array([each.scores["dense"] for each in candidates])
         sparse = np.array([each.scores.get("sparse", 0.0) for each in candidates])
-        scores = (share * _scaled(dense, dense.min()) + (1 - share) * _scaled(sparse, 0.0)).tolist()
+        scores = (DENSE_SHARE * _scaled(dense, dense.min()) + (1 - DENSE_SHARE) * _scaled(sparse, 0.0)).tolist()
     ranked = [replace(each, score=score) for each, score in zip(candidates, scores, strict=True)]
     return sorted(ranked, key=lambda each: (-each.score, each.chunk_id))
 

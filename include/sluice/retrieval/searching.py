@@ -168,7 +168,7 @@ def _filled(
     most, limit = max(wanted.count, LEAST_CHECKED), query.limit
     while True:
         found = ports.vectors.search(generation, replace(query, limit=limit))
-        candidates = fused(found, query.retrievers, generation.profile.embedder)
+        candidates = fused(found, query.retrievers)
         if wanted.min_score is not None:
             candidates = [each for each in candidates if each.scores["dense"] >= wanted.min_score]
         # Each retriever returned all it has, or the dense one also passages that are not similar enough.
