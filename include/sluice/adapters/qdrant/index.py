@@ -10,10 +10,10 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from sluice.adapters.qdrant.client_failures import asking_client
-from sluice.adapters.qdrant.failures import CollectionMissing
+from sluice.adapters.qdrant.failures import CollectionMissing, asking
 from sluice.adapters.qdrant.filters import scope
 from sluice.adapters.qdrant.rest import QdrantRest
-from sluice.adapters.qdrant.schema import DENSE, SPARSE
+from sluice.adapters.qdrant.schema import DENSE, SPARSE, path_of
 from sluice.adapters.qdrant.transport import Transport
 from sluice.adapters.qdrant.upload import upload
 from sluice.adapters.qdrant.upload_grpc import over_grpc
@@ -74,17 +74,28 @@ class QdrantIndex(QdrantRest):
         found = [_found(*each, permitted, query.limit) for each in retrievers.items()]
         requests = [_scored(*each, found, query.limit) for each in retrievers.items()]
         try:
-            with asking_client(f"search {generation.backing_collection}"):
-                answers = self._client.query_batch_points(generation.backing_collection, requests)
+            answers = self._scores(generation.backing_collection, requests)
         except CollectionMissing as error:
             raise Unavailable(
                 "qdrant", f"collection {generation.backing_collection} is missing; ingest again"
             ) from error
-        scores: dict[UUID, dict[str, float]] = {}
-        for retriever, answer in zip(retrievers, answers, strict=True):
-            for hit in answer.points:
-                scores.setdefault(UUID(str(hit.id)), {})[retriever] = float(hit.score)
-        return [Candidate(chunk_id, by_retriever) for chunk_id, by_retriever in scores.items()]
+        scores: dict[str, dict[str, float]] = {}
+        for retriever, hits in zip(retrievers, answers, strict=True):
+            for point_id, score in hits:
+                scores.setdefault(point_id, {})[retriever] = score
+        return [Candidate(UUID(point_id), by_retriever) for point_id, by_retriever in scores.items()]
+
+    def _scores(self, collection: str, requests: list[models.QueryRequest]) -> list[list[tuple[str, float]]]:
+        """Returns for each request the ids of its points with their scores. Over REST it reads the answer without the
+        client, whose models take longer than the search."""
+        if self._send is not None:
+            with asking_client(f"search {collection}"):
+                answers = self._client.query_batch_points(collection, requests)
+            return [[(str(hit.id), float(hit.score)) for hit in answer.points] for answer in answers]
+        body = models.QueryRequestBatch(searches=requests).model_dump_json(exclude_none=True).encode()
+        with asking(f"search {collection}"):
+            result = self._request("POST", f"{path_of(collection)}/points/query/batch", body)
+            return [[(str(hit["id"]), float(hit["score"])) for hit in answer["points"]] for answer in result]
 
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
