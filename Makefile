@@ -61,7 +61,7 @@ coverage: install ## run unit and contract tests with coverage; fail below .ci/c
 	@$(BIN)/python .ci/coverage_floor.py "$$($(BIN)/coverage report --format=total --precision=2)" $(if $(RAISE),--raise)
 
 bench: install ## write measurements into bench/results
-	@PYTHONPATH=include:. $(BIN)/python -m bench
+	@PYTHONPATH=include:.:tests $(BIN)/python -m bench
 
 wheel: install ## build the source distribution and the wheel into dist/
 	@$(BIN)/uv build -q --clear --no-build-isolation --python $(BIN)/python --out-dir dist

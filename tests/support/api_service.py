@@ -32,7 +32,8 @@ from sluice.model.run import Run
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.search import Candidate, VectorQuery
 from sluice.model.source import SourceSpec
-from sluice.retrieval.searching import QueryVectors, SearchPorts, search
+from sluice.retrieval.query_vectors import QueryVectors
+from sluice.retrieval.searching import SearchPorts, search
 from sluice.testing.graph import MemoryGraph
 from sluice.testing.keyring import MemoryKeyring
 from sluice.testing.vectors import MemoryVectors
@@ -239,7 +240,10 @@ class _Vectors:
 
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
         if self.world.careless:
-            return [Candidate(named(f"chunk {text.name}"), 1 / (rank + 1)) for rank, text in enumerate(TEXTS)]
+            return [
+                Candidate(named(f"chunk {text.name}"), dict.fromkeys(query.retrievers, 1 / (rank + 1)))
+                for rank, text in enumerate(TEXTS)
+            ]
         return self.world.vectors.search(generation, query)
 
     def __getattr__(self, name: str) -> Any:

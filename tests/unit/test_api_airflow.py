@@ -58,6 +58,6 @@ plugin = SluicePlugin()
 assert plugin.fastapi_apps[0]["app"] is entry["app"], "one app, however often Airflow asks"
 assert entry["url_prefix"] == "/sluice"
 assert plugin.external_views[0]["href"] == "/sluice/"
-print(sorted(set({HEAVY!r}) & {{name.split(".")[0] for name in sys.modules}}))
+print(sorted(set({HEAVY!r}) & {{name.split(".")[0] for name in list(sys.modules)}}))
 """
     assert _in_a_process(code) == "[]"

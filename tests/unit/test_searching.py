@@ -19,10 +19,11 @@ from sluice.model.chunk import SparseVector, Vector
 from sluice.model.filters import AnyOf, Between, Condition, parse_filters
 from sluice.model.generation import Generation, Profile
 from sluice.model.grants import Principal
-from sluice.model.points import Point, StoredPoint
+from sluice.model.points import Point
 from sluice.model.search import Candidate, Hydrated, SearchRequest, VectorQuery
+from sluice.retrieval.query_vectors import QueryVectors
 from sluice.retrieval.search_json import search_response
-from sluice.retrieval.searching import MAX_CANDIDATES, QueryVectors, SearchPorts, search
+from sluice.retrieval.searching import MAX_CANDIDATES, SearchPorts, search
 from sluice.testing.vectors import MemoryVectors
 
 RUN = uuid5(NAMESPACE_URL, "run")
@@ -55,12 +56,10 @@ class World:
     erased: set[int] = field(default_factory=set)
     altered: set[int] = field(default_factory=set)
     sources: tuple[UUID, ...] = (SOURCE,)
-    scores: dict[int, float] = field(default_factory=dict)
+    scores: dict[int, dict[str, float]] = field(default_factory=dict)
     text: str = "passage"
     metadata: dict[str, Any] = field(default_factory=dict)
     down: str = ""
-    near: dict[int, float] = field(default_factory=dict)
-    fetched: int = 0
     limits: list[int] = field(default_factory=list)
     hydrations: list[int] = field(default_factory=list)
     queries: list[VectorQuery] = field(default_factory=list)
@@ -123,14 +122,11 @@ class World:
         self.limits.append(query.limit)
         self.queries.append(query)
         numbers = range(min(self.size, query.limit))
-        return [Candidate(chunk_id(n), self.scores.get(n, 1 - n / (self.size + 1)), {"dense": 0.5}) for n in numbers]
+        return [Candidate(chunk_id(n), self._scores(n, query)) for n in numbers]
 
-    def points_of(self, generation: Generation, chunk_ids: list[UUID], *, vectors: bool = False) -> list[StoredPoint]:
-        assert vectors
-        self.fetched += len(chunk_ids)
-        numbers = [self.numbers[each] for each in chunk_ids]
-        # The question is (1, 1, 1, 1).
-        return [StoredPoint(chunk_id(n), {}, np.full(4, self.near.get(n, 0.9) / 4, np.float32), None) for n in numbers]
+    def _scores(self, number: int, query: VectorQuery) -> dict[str, float]:
+        scores = self.scores.get(number) or dict.fromkeys(query.retrievers, 1 - number / (self.size + 1))
+        return {name: score for name, score in scores.items() if name in query.retrievers}
 
     def ports(self) -> SearchPorts:
         fake: Any = self
@@ -167,29 +163,29 @@ def test_passages_are_opened_and_cited() -> None:
 def test_what_the_ledger_refuses_is_replaced_by_the_next_best() -> None:
     world = World(30, hidden={0, 2, 4})
     assert numbers(ask(world)) == [1, 3, 5, 6, 7]
-    assert world.limits == [25]
+    assert world.limits == [100]
 
 
 def test_refill_goes_on_until_enough_are_found() -> None:
-    world = World(300, hidden=set(range(200)))
+    world = World(900, hidden=set(range(500)))
     outcome = ask(world)
-    assert numbers(outcome) == [200, 201, 202, 203, 204]
-    assert world.limits == [25, 100, 400]
+    assert numbers(outcome) == [500, 501, 502, 503, 504]
+    assert world.limits == [100, 400, 1600]
     assert outcome.degraded == ()
 
 
 def test_one_passage_is_enough_where_one_was_asked_for() -> None:
     world = World(200, hidden=set(range(1, 200)))
     outcome = ask(world, top_k=1)
-    assert (numbers(outcome), outcome.degraded, world.limits) == ([0], (), [13])
+    assert (numbers(outcome), outcome.degraded, world.limits) == ([0], (), [100])
 
 
 def test_refill_stops_when_the_index_has_no_more() -> None:
-    world = World(60, hidden=set(range(57)))
+    world = World(160, hidden=set(range(157)))
     outcome = ask(world)
-    assert numbers(outcome) == [57, 58, 59]
+    assert numbers(outcome) == [157, 158, 159]
     assert outcome.degraded == ()
-    assert world.limits == [25, 100]
+    assert world.limits == [100, 400]
 
 
 def test_a_bounded_refill_says_so() -> None:
@@ -204,7 +200,7 @@ def test_an_answer_comes_from_one_hydration() -> None:
     """Put together from several, a document could be shown in two versions."""
     world = World(30, hidden=set(range(14)))
     assert numbers(ask(world)) == [14, 15, 16, 17, 18]
-    assert world.hydrations == [15, 25]
+    assert world.hydrations == [15, 30]
 
 
 def test_a_document_without_its_key_is_gone() -> None:
@@ -241,7 +237,7 @@ def test_another_tenants_collection_does_not_exist() -> None:
 
 
 def test_equal_scores_are_ordered_by_id() -> None:
-    world = World(8, scores=dict.fromkeys(range(8), 0.5))
+    world = World(8, scores={number: {"dense": 0.5} for number in range(8)})
     result = [passage.chunk_id for passage in ask(world, top_k=8).passages]
     assert result == sorted(chunk_id(number) for number in range(8))
 
@@ -265,7 +261,10 @@ def test_retrievers_that_served(retrievers: Any, question: str, served: tuple[st
 
 
 def test_explain_carries_the_retrievers_scores() -> None:
-    assert ask(World(9), explain=True).passages[0].scores == {"dense": 0.5}
+    scores = {0: {"dense": 0.5, "sparse": 7.0}, 1: {"dense": 0.75}}
+    first, second = ask(World(2, scores=scores), explain=True).passages
+    assert (first.scores, first.similarity) == ({"dense": 0.5, "sparse": 1 / 60}, 0.5)
+    assert (second.scores, second.similarity) == ({"dense": 0.75}, 0.75)
 
 
 @pytest.mark.parametrize(
@@ -413,6 +412,8 @@ def test_a_row_unlike_anything_foreseen_is_left_out(monkeypatch: pytest.MonkeyPa
 def test_scores_tell_nothing_of_what_may_not_be_read() -> None:
     """A gap between fused ranks, or BM25's own score, would."""
     world, all_seen = World(30, hidden={0, 2, 4}), World(30)
+    for world_ in (world, all_seen):
+        world_.scores = {n: {"dense": 1 - n / 31, "sparse": 9.0 - n / 7} for n in range(30)}
     for retrievers in (("dense", "sparse"), ("sparse",)):
         shown, other = ask(world, retrievers=retrievers), ask(all_seen, retrievers=retrievers)
         assert [each.score for each in shown.passages] == [each.score for each in other.passages]
@@ -462,7 +463,7 @@ def test_bm25_scores_would_count_the_words_of_other_tenants() -> None:
             vectors.upsert(GENERATION, [Point(chunk_id(number), dense, sparse, payload)])
         word = SparseVector(np.ones(1, np.uint32), np.ones(1, np.float32))
         asked = VectorQuery(None, word, "acme", (SOURCE,), {}, 5)
-        raw = vectors.search(GENERATION, asked)[0].score
+        raw = vectors.search(GENERATION, asked)[0].scores["sparse"]
         ports = replace(world.ports(), vectors=vectors, sparse_query=lambda question, key: word)
         outcome = search(ports, SearchRequest("word", "docs", 5, explain=True), READER)
         return raw, [each.score for each in outcome.passages], [dict(each.scores) for each in outcome.passages]
@@ -477,41 +478,31 @@ def test_bm25_scores_would_count_the_words_of_other_tenants() -> None:
 # --- what is near enough
 
 
+def near(size: int, similarities: dict[int, float], default: float = 0.9) -> World:
+    return World(size, scores={n: {"dense": similarities.get(n, default)} for n in range(size)})
+
+
 def test_passages_below_the_lowest_similarity_are_left_out_and_replaced() -> None:
-    world = World(30, near={0: 0.1, 2: 0.39, 3: 0.4})
-    outcome = ask(world, min_score=0.4)
-    assert numbers(outcome) == [1, 3, 4, 5, 6]
-    assert [round(passage.similarity, 3) for passage in outcome.passages] == [0.9, 0.4, 0.9, 0.9, 0.9]
+    outcome = ask(near(30, {0: 0.1, 2: 0.39, 3: 0.4, 1: 0.95}, 0.3), min_score=0.4)
+    assert numbers(outcome) == [1, 3]
+    assert [passage.similarity for passage in outcome.passages] == [0.95, 0.4]
     assert search_response(outcome)["results"][1]["similarity"] == pytest.approx(0.4)
-
-
-def test_without_a_lowest_similarity_no_vector_is_fetched() -> None:
-    world = World(30)
-    outcome = ask(world)
-    assert world.fetched == 0
-    assert "similarity" not in search_response(outcome)["results"][0]
+    assert "similarity" not in search_response(ask(near(30, {})))["results"][0]
 
 
 def test_a_search_for_what_is_near_goes_on_until_the_index_has_no_more() -> None:
-    world = World(300, near=dict.fromkeys(range(290), 0.1))
-    assert numbers(ask(world, min_score=0.5, top_k=20)) == list(range(290, 300))
-    assert world.limits == [70, 280, 1120]
-    assert world.fetched == 300 + 10, "each candidate once, then those of the answer"
+    """Candidates of the sparse retriever may be similar, too: only the dense one's last candidate says that none is."""
+    world = near(900, {})
+    world.hidden = set(range(890))
+    assert sorted(numbers(ask(world, min_score=0.5, top_k=20))) == list(range(890, 900))
+    assert world.limits == [100, 400, 1600]
 
 
 @pytest.mark.parametrize("retrievers", [("dense",), ("dense", "sparse")])
 def test_a_search_ends_where_no_other_passage_can_be_near(retrievers: Any) -> None:
-    """The 25th score of the fused list says that nothing else has a place among the dense retriever's first 24."""
-    world = World(500, near=dict.fromkeys(range(3, 500), 0.2), scores={n: 1 / (60 + n) for n in range(500)})
+    world = near(500, {0: 0.9, 1: 0.8, 2: 0.7}, 0.2)
     outcome = ask(world, min_score=0.5, retrievers=retrievers)
-    assert (numbers(outcome), outcome.degraded, world.limits) == ([0, 1, 2], (), [25])
-
-
-def test_passages_that_many_retrievers_rank_high_do_not_end_it_too_soon() -> None:
-    """With scores of two retrievers each, a passage that the dense retriever alone has first may still be missing."""
-    scores = {n: 2 / (60 + n) for n in range(60)} | {60: 1 / 60}
-    world = World(61, near=dict.fromkeys(range(60), 0.2), scores=scores)
-    assert numbers(ask(world, min_score=0.5)) == [60]
+    assert (numbers(outcome), outcome.degraded, world.limits) == ([0, 1, 2], (), [100])
 
 
 @pytest.mark.parametrize(
@@ -527,7 +518,7 @@ def test_a_lowest_similarity_that_cannot_be(changes: dict[str, Any]) -> None:
 
 def evaluated(embedder: str, near: float, question: str, text: str = "pumps are inspected", **changes: Any) -> Any:
     """What a search says where every passage is that near."""
-    world = World(9, near=dict.fromkeys(range(9), near), text=text)
+    world = World(9, scores={n: {"dense": near, "sparse": 1.0} for n in range(9)}, text=text)
     ports = replace(world.ports(), sparse_query=sparse_query)
     generation = replace(GENERATION, profile=replace(GENERATION.profile, embedder=embedder))
     world.live = lambda collection, principal: (generation, world.sources)  # type: ignore[method-assign]
@@ -559,7 +550,7 @@ def test_nothing_relevant(embedder: str, near: float, question: str, nothing: bo
 
 def test_nothing_is_relevant_where_nothing_is_found() -> None:
     assert ask(World(30, sources=())).nothing_relevant is True
-    assert ask(World(30, near=dict.fromkeys(range(30), 0.1)), min_score=0.5).nothing_relevant is True
+    assert ask(near(30, {}, 0.1), min_score=0.5).nothing_relevant is True
     assert ask(World(30)).nothing_relevant is False
 
 

@@ -79,7 +79,9 @@ class Location(BaseModel):
 
 
 class Explanation(BaseModel):
-    legs: dict[str, float] = Field(description="Score of this passage in each retriever that found it.")
+    legs: dict[str, float] = Field(
+        description="Score of this passage in each retriever; without sparse where no word matches."
+    )
     generation: int
     run_id: UUID
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from sluice.model.chunk import SparseVector, Vector
 
 Retriever = Literal["dense", "sparse"]
+RETRIEVERS: tuple[Retriever, ...] = get_args(Retriever)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class SearchRequest:
     query: str
     collection: str
     top_k: int = 10
-    retrievers: tuple[Retriever, ...] = ("dense", "sparse")
+    retrievers: tuple[Retriever, ...] = RETRIEVERS
     filters: Mapping[str, Any] = field(default_factory=dict)  # field → scalar | list | {gt,gte,lt,lte}
     explain: bool = False
     min_score: float | None = None  # lowest cosine similarity of query and passage, 0 to 1
@@ -25,24 +26,30 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class VectorQuery:
-    """One fused query of the vector index. A retriever whose vector is None is left out."""
+    """One query of the vector index. A retriever whose vector is None is left out."""
 
     dense: Vector | None
     sparse: SparseVector | None
     tenant: str
     sources: tuple[UUID, ...]  # sources that the principal may read, as the ledger decides
     filters: Mapping[str, Any]
-    limit: int
-    explain: bool = False  # fill Candidate.scores
+    limit: int  # candidates of each retriever
+
+    @property
+    def retrievers(self) -> tuple[Retriever, ...]:
+        """The retrievers that this query uses."""
+        return tuple(name for name in RETRIEVERS if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A hit in the vector index, before the access check in the ledger."""
+    """A passage in the vector index, before the access check in the ledger."""
 
     chunk_id: UUID
-    score: float
-    scores: Mapping[str, float] = field(default_factory=dict)  # score by retriever, on request
+    # By retriever: cosine similarity to the question (dense), BM25 (sparse; absent where no term of the question
+    # matches).
+    scores: Mapping[str, float]
+    score: float = 0.0  # fused
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ class VectorIndex(Protocol):
         """Deletes points; applied when this returns. Deleting a missing point is a no-op."""
 
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
-        """Returns candidates, best first; dense and sparse results are fused by RRF (k = 60) where both are given.
-        Empty where the query has no sources or no terms. Raises BadRequest on an invalid filter, Unavailable where the
-        collection is lost."""
+        """Returns the best `query.limit` candidates of each retriever, each once, in no order. Every candidate has the
+        scores of all retrievers of the query, also of those that did not return it. Empty where the query has no
+        sources or no terms. Raises BadRequest on an invalid filter, Unavailable where the collection is lost."""
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         """Counts points exactly, of the whole generation or of one tenant and one source. Returns 0 where the

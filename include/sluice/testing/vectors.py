@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from math import log
 from uuid import UUID
 
@@ -15,9 +15,6 @@ from sluice.model.filters import Condition, holds, parse_filters
 from sluice.model.generation import Generation
 from sluice.model.points import Point, StoredPoint
 from sluice.model.search import Candidate, VectorQuery
-
-_RRF_K = 60
-_MIN_DEPTH = 100
 
 
 class MemoryVectors:
@@ -53,20 +50,10 @@ class MemoryVectors:
             raise Unavailable("vector index", f"collection {generation.backing_collection} is missing; ingest again")
         readable = [point for point in held.values() if _permitted(point, query, conditions)]
         by_retriever = _by_retriever(query, readable, list(held.values()))
-        depth = max(_MIN_DEPTH, 4 * query.limit)
-        if len(by_retriever) == 1:
-            (scores,) = by_retriever.values()
-        else:
-            scores = _fuse([_best(each, depth) for each in by_retriever.values()])
-        top = _best(scores, query.limit)
-        if not query.explain:
-            return [Candidate(chunk_id, scores[chunk_id]) for chunk_id in top]
-        near = {retriever: set(_best(hits, max(depth, query.limit))) for retriever, hits in by_retriever.items()}
+        found = {each for scores in by_retriever.values() for each in _best(scores, query.limit)}
         return [
-            Candidate(
-                each, scores[each], {name: hits[each] for name, hits in by_retriever.items() if each in near[name]}
-            )
-            for each in top
+            Candidate(each, {name: scores[each] for name, scores in by_retriever.items() if each in scores})
+            for each in found
         ]
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
@@ -125,15 +112,6 @@ def _bm25(query: SparseVector, readable: Sequence[Point], everything: Sequence[P
         products = [weights[index] * value for index, value in terms if index in weights]
         if products:
             scores[point.chunk_id] = sum(products)
-    return scores
-
-
-def _fuse(rankings: Iterable[Sequence[UUID]]) -> Scores:
-    """Reciprocal rank fusion; Qdrant counts ranks from 0."""
-    scores: Scores = defaultdict(float)
-    for ranking in rankings:
-        for rank, chunk_id in enumerate(ranking):
-            scores[chunk_id] += 1 / (_RRF_K + rank)
     return scores
 
 

@@ -313,7 +313,8 @@ class Sluice:
     def _make_search(self) -> Search:
         """The search function. It caches the vectors of recent questions for the life of the process."""
         from sluice.embedding.bm25 import sparse_query
-        from sluice.retrieval.searching import QueryVectors, SearchPorts, search
+        from sluice.retrieval.query_vectors import QueryVectors
+        from sluice.retrieval.searching import SearchPorts, search
 
         vectors = QueryVectors(self.embedder)
         return partial(search, SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query))

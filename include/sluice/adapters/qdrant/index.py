@@ -10,10 +10,10 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from sluice.adapters.qdrant.client_failures import asking_client
-from sluice.adapters.qdrant.failures import CollectionMissing
+from sluice.adapters.qdrant.failures import CollectionMissing, asking
 from sluice.adapters.qdrant.filters import scope
 from sluice.adapters.qdrant.rest import QdrantRest
-from sluice.adapters.qdrant.schema import DENSE, SPARSE
+from sluice.adapters.qdrant.schema import DENSE, SPARSE, path_of
 from sluice.adapters.qdrant.transport import Transport
 from sluice.adapters.qdrant.upload import upload
 from sluice.adapters.qdrant.upload_grpc import over_grpc
@@ -23,8 +23,6 @@ from sluice.model.generation import Generation
 from sluice.model.points import Point, StoredPoint
 from sluice.model.search import Candidate, VectorQuery
 
-RRF_K = 60  # Cormack, Clarke, Büttcher 2009
-_MIN_DEPTH = 100
 _READ_BATCH = 1000
 _ID_BITS = 128
 # A channel that lost its server reconnects within this time; gRPC's own default grows to two minutes.
@@ -66,36 +64,38 @@ class QdrantIndex(QdrantRest):
             upload(self._send, generation.backing_collection, points)
 
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
-        """Returns the best candidates first; dense and sparse results are fused by RRF (k = 60). Raises BadRequest on
-        an invalid filter."""
+        """Returns the best candidates of each retriever, in one round trip. Raises BadRequest on an invalid filter.
+
+        Each request finds the candidates of all retrievers (prefetch) and scores them by one."""
         permitted = scope(generation, query)
         retrievers = _retrievers(query)
         if not retrievers or not query.sources or query.limit < 1:
             return []
-        depth = max(_MIN_DEPTH, 4 * query.limit)
-        if len(retrievers) == 1:
-            requests = [_single(*each, permitted, query.limit) for each in retrievers.items()]
-        else:
-            requests = [_fused(retrievers, permitted, depth, query.limit)]
-            if query.explain:
-                requests += [_single(*each, permitted, depth) for each in retrievers.items()]
+        found = [_found(*each, permitted, query.limit) for each in retrievers.items()]
+        requests = [_scored(*each, found, query.limit) for each in retrievers.items()]
         try:
-            with asking_client(f"search {generation.backing_collection}"):
-                answers = self._client.query_batch_points(generation.backing_collection, requests)
+            answers = self._scores(generation.backing_collection, requests)
         except CollectionMissing as error:
             raise Unavailable(
                 "qdrant", f"collection {generation.backing_collection} is missing; ingest again"
             ) from error
-        scores = [{UUID(str(hit.id)): float(hit.score) for hit in answer.points} for answer in answers]
-        if not query.explain:
-            return [Candidate(chunk_id, score) for chunk_id, score in scores[0].items()]
-        by_retriever = dict(zip(retrievers, scores[-len(retrievers) :], strict=True))
-        return [
-            Candidate(
-                chunk_id, score, {name: hits[chunk_id] for name, hits in by_retriever.items() if chunk_id in hits}
-            )
-            for chunk_id, score in scores[0].items()
-        ]
+        scores: dict[str, dict[str, float]] = {}
+        for retriever, hits in zip(retrievers, answers, strict=True):
+            for point_id, score in hits:
+                scores.setdefault(point_id, {})[retriever] = score
+        return [Candidate(UUID(point_id), by_retriever) for point_id, by_retriever in scores.items()]
+
+    def _scores(self, collection: str, requests: list[models.QueryRequest]) -> list[list[tuple[str, float]]]:
+        """Returns for each request the ids of its points with their scores. Over REST it reads the answer without the
+        client, whose models take longer than the search."""
+        if self._send is not None:
+            with asking_client(f"search {collection}"):
+                answers = self._client.query_batch_points(collection, requests)
+            return [[(str(hit.id), float(hit.score)) for hit in answer.points] for answer in answers]
+        body = models.QueryRequestBatch(searches=requests).model_dump_json(exclude_none=True).encode()
+        with asking(f"search {collection}"):
+            result = self._request("POST", f"{path_of(collection)}/points/query/batch", body)
+            return [[(str(hit["id"]), float(hit["score"])) for hit in answer["points"]] for answer in result]
 
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
@@ -154,16 +154,16 @@ def _retrievers(query: VectorQuery) -> dict[str, Query]:
     return retrievers
 
 
-def _single(retriever: str, query: Query, permitted: models.Filter, limit: int) -> models.QueryRequest:
-    return models.QueryRequest(query=query, using=_using(retriever), filter=permitted, limit=limit)
+def _found(retriever: str, query: Query, permitted: models.Filter, limit: int) -> models.Prefetch:
+    return models.Prefetch(query=query, using=_using(retriever), filter=permitted, limit=limit)
 
 
-def _fused(retrievers: dict[str, Query], permitted: models.Filter, depth: int, limit: int) -> models.QueryRequest:
-    prefetch = [
-        models.Prefetch(query=query, using=_using(retriever), filter=permitted, limit=depth)
-        for retriever, query in retrievers.items()
-    ]
-    return models.QueryRequest(prefetch=prefetch, query=models.RrfQuery(rrf=models.Rrf(k=RRF_K)), limit=limit)
+def _scored(retriever: str, query: Query, found: list[models.Prefetch], limit: int) -> models.QueryRequest:
+    """Scores everything found by one retriever. A single retriever scores what it finds: no prefetch is needed."""
+    using = _using(retriever)
+    if len(found) == 1:
+        return models.QueryRequest(query=query, using=using, filter=found[0].filter, limit=limit)
+    return models.QueryRequest(prefetch=found, query=query, using=using, limit=limit * len(found))
 
 
 def _stored(row: models.Record) -> StoredPoint:

@@ -1,0 +1,62 @@
+"""One order from the scores of two retrievers."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from sluice.model.search import RETRIEVERS, Candidate, Retriever
+from sluice.retrieval.fusion import DENSE_SHARE, fused
+
+
+def candidate(number: int, **scores: float) -> Candidate:
+    return Candidate(UUID(int=number), scores)
+
+
+def order(*candidates: Candidate) -> list[int]:
+    return [each.chunk_id.int for each in fused(candidates, RETRIEVERS)]
+
+
+def test_both_retrievers_are_on_one_scale() -> None:
+    """BM25's scores are tens of times those of cosines; neither decides alone."""
+    best_of_both, by_words, by_meaning = (
+        candidate(1, dense=0.6, sparse=20.0),
+        candidate(2, dense=0.1, sparse=24.0),
+        candidate(3, dense=0.7, sparse=1.0),
+    )
+    assert order(by_words, by_meaning, best_of_both)[0] == 1
+    result = fused([by_words, by_meaning, best_of_both], RETRIEVERS)
+    share = DENSE_SHARE
+    assert result[0].score == pytest.approx(share * (0.6 - 0.1) / (0.7 - 0.1) + (1 - share) * 20 / 24)
+
+
+def test_no_word_of_the_question_is_the_lowest_score_of_bm25() -> None:
+    nothing, little, much = (
+        candidate(1, dense=0.5),
+        candidate(2, dense=0.5, sparse=1.0),
+        candidate(3, sparse=9.0, dense=0),
+    )
+    result = {each.chunk_id.int: each.score for each in fused([nothing, little, much], RETRIEVERS)}
+    assert result == pytest.approx({1: 0.5, 2: 0.5 + 0.5 / 9, 3: 0.5})
+
+
+def test_a_retriever_that_tells_nothing_leaves_the_order_to_the_other() -> None:
+    assert order(candidate(1, dense=0.3), candidate(2, dense=0.4)) == [2, 1]
+    assert order(candidate(1, dense=0.4, sparse=2.0), candidate(2, dense=0.4, sparse=3.0)) == [2, 1]
+
+
+@pytest.mark.parametrize("retriever", RETRIEVERS)
+def test_one_retriever_alone_keeps_its_scores(retriever: Retriever) -> None:
+    result = fused([candidate(n, **{retriever: n / 10}) for n in (1, 3, 2)], (retriever,))
+    assert [each.score for each in result] == [0.3, 0.2, 0.1]
+
+
+def test_equal_scores_are_ordered_by_id() -> None:
+    assert order(*(candidate(n, dense=0.5, sparse=1.0) for n in (3, 1, 2))) == [1, 2, 3]
+    assert order() == []
+
+
+def test_a_passage_that_was_deleted_meanwhile_is_left_out() -> None:
+    """The two requests of a query see the index one after the other."""
+    assert order(candidate(1, sparse=9.0), candidate(2, dense=0.4, sparse=3.0)) == [2]
