@@ -112,13 +112,16 @@ def _pairs(times: dict[str, float]) -> str:
 
 def _retrieval(figures: dict[str, Any]) -> list[str]:
     lines = [
-        "| set | nDCG@10 [95 %] | reference | recall@10 | MRR | all gold@10 | queries |",
-        "|---|---|---|---|---|---|---|",
+        "| set | nDCG@10 [95 %] | against RRF (p) | dense | BM25 | recall@10 | MRR | all gold@10 | queries |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, figure in figures.items():
         low, high = figure["intervals"]["ndcg@10"]
+        against = figure["against_rrf"]["ndcg@10"]
         lines.append(
-            f"| {name} | {figure['ndcg@10']:.4f} [{low:.3f}, {high:.3f}] | {figure['reference_ndcg@10']:.3f} "
+            f"| {name} | {figure['ndcg@10']:.4f} [{low:.3f}, {high:.3f}] "
+            f"| {against['difference']:+.4f} ({against['p']:.3f}) "
+            f"| {figure['alone']['dense']['ndcg@10']:.4f} | {figure['alone']['sparse']['ndcg@10']:.4f} "
             f"| {figure['recall@10']:.4f} | {figure['mrr']:.4f} | {figure['all_gold@10']:.4f} | {figure['queries']} |"
         )
     return lines

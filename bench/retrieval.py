@@ -1,38 +1,81 @@
-"""Retrieval quality through the API: nDCG@10 and more on public judged sets. Passages are collapsed to documents."""
+"""Retrieval quality through the API on public judged sets: each retriever alone, and fused, against reciprocal ranks.
+
+Passages are collapsed to documents, each at the rank of its best passage.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import command
 from demo.server import Server
 from sluice.retrieval import metrics
+from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 
-SETS = {"cranfield": "qrels.source_doc_relevant.tsv", "hotpotqa_200": "qrels.tsv"}
-# BM25 + MiniLM fused by RRF (k = 60), one passage a document, as published with the data.
-REFERENCE_NDCG = {"cranfield": 0.557, "hotpotqa_200": 0.801}
+QRELS = "qrels.tsv"
+SETS = {
+    "cranfield": "qrels.source_doc_relevant.tsv",
+    "hotpotqa_200": QRELS,
+    "medline": QRELS,
+    "multihoprag_500_facts": QRELS,
+    "scifact_train": QRELS,
+    "npl_vaswani": QRELS,
+    **{f"xquad/{language}": QRELS for language in ("en", "de", "zh", "ar")},
+}
 TOP_K = 30
+RRF_K = 60  # Cormack, Clarke, Büttcher 2009
 
 
-def measure(server: Server, environment: dict[str, str], data: Path, work: Path) -> dict[str, Any]:
+def measure(server: Server, environment: dict[str, str], data: Path) -> dict[str, Any]:
+    """Ingests each set into a collection of its own and asks its judged questions."""
     figures: dict[str, Any] = {}
     for name, qrels in SETS.items():
-        folder = data / "retrieval" / name
-        ingest(name, folder / "corpus.jsonl", environment)
-        evaluated = metrics.read_qrels(folder / qrels)
+        folder, collection = data / "retrieval" / name, name.replace("/", "_")
+        ingest(collection, folder / "corpus.jsonl", environment)
+        judged = metrics.read_qrels(folder / qrels)
         texts = metrics.read_queries(folder / "queries.jsonl")
-        rankings = {
-            qid: _documents(server.search(text, name, TOP_K)) for qid, text in texts.items() if qid in evaluated
-        }
-        figures[name] = {**metrics.evaluate(rankings, evaluated), "reference_ndcg@10": REFERENCE_NDCG[name]}
+        figures[name] = _evaluated(server, collection, {qid: texts[qid] for qid in texts if qid in judged}, judged)
     return figures
 
 
-def _documents(answer: dict[str, Any]) -> list[str]:
+def _evaluated(
+    server: Server, collection: str, texts: Mapping[str, str], judged: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    fused: dict[str, list[str]] = {}
+    by_ranks: dict[str, list[str]] = {}
+    alone: dict[str, dict[str, list[str]]] = {"dense": {}, "sparse": {}}
+    for qid, text in texts.items():
+        question = text[:MAX_QUERY_CHARS]
+        fused[qid] = _documents(server.search(question, collection, TOP_K)["results"])
+        found = {leg: server.search(question, collection, MAX_TOP_K, [leg])["results"] for leg in alone}
+        for leg, results in found.items():
+            alone[leg][qid] = _documents(results)
+        by_ranks[qid] = _documents(_by_reciprocal_rank(list(found.values())))
+    return {
+        **metrics.evaluate(fused, judged),
+        "against_rrf": metrics.compare(fused, by_ranks, judged),
+        "alone": {leg: metrics.evaluate(rankings, judged) for leg, rankings in alone.items()},
+    }
+
+
+def _by_reciprocal_rank(lists: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Returns the results of all lists, fused by reciprocal ranks, which are counted from 0."""
+    scores: dict[str, float] = {}
+    results: dict[str, dict[str, Any]] = {}
+    for each in lists:
+        for rank, result in enumerate(each):
+            key = result["chunk_id"]
+            results[key] = result
+            scores[key] = scores.get(key, 0.0) + 1 / (RRF_K + rank)
+    return [results[key] for key in sorted(scores, key=lambda key: (-scores[key], key))]
+
+
+def _documents(results: Sequence[dict[str, Any]]) -> list[str]:
     """Returns the ids of the documents, each at the rank of its best passage."""
-    return list(dict.fromkeys(hit["external_id"] for hit in answer["results"]))
+    return list(dict.fromkeys(result["external_id"] for result in results))
 
 
 def ingest(collection: str, corpus: Path, environment: dict[str, str]) -> None:

@@ -38,7 +38,7 @@ def test_no_word_of_the_question_is_the_lowest_score_of_bm25() -> None:
         candidate(3, sparse=9.0, dense=0),
     )
     result = {each.chunk_id.int: each.score for each in fused([nothing, little, much], RETRIEVERS)}
-    assert result == pytest.approx({1: 0.5, 2: 0.5 + 0.5 / 9, 3: 0.5})
+    assert result == pytest.approx({1: DENSE_SHARE, 2: DENSE_SHARE + (1 - DENSE_SHARE) / 9, 3: 1 - DENSE_SHARE})
 
 
 def test_a_retriever_that_tells_nothing_leaves_the_order_to_the_other() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.errors import BadRequest
-from sluice.retrieval.metrics import NAMES, collapse, evaluate, read_qrels, read_queries
+from sluice.retrieval.metrics import NAMES, collapse, compare, evaluate, read_qrels, read_queries
 
 
 @dataclass
@@ -69,6 +69,22 @@ def test_all_figures_are_shares_and_the_best_ranking_gets_one(ranking: list[str]
     assert all(0 <= figures[name] <= 1 + 1e-12 for name in NAMES)
     best = sorted(gains, key=lambda doc: -gains[doc])
     assert all(evaluate({"q": best}, {"q": gains})[name] == pytest.approx(1) for name in NAMES)
+
+
+def test_a_difference_is_compared_query_by_query() -> None:
+    qrels = {str(n): {"a": 1.0} for n in range(40)}
+    better = {qid: ["a"] for qid in qrels}
+    worse = {qid: ["x", "a"] for qid in qrels}
+    figures = compare(better, worse, qrels)
+    assert figures["mrr"] == {"difference": 0.5, "p": 0.0}
+    assert figures["recall@10"] == {"difference": 0.0, "p": 1.0}
+    mixed = {
+        qid: ranking for ranking, qids in ((["a"], range(20)), (["x", "a"], range(20, 40))) for qid in map(str, qids)
+    }
+    swapped = {qid: mixed[str(39 - int(qid))] for qid in qrels}
+    assert compare(mixed, swapped, qrels)["mrr"]["p"] > 0.5, "as many better as worse"
+    with pytest.raises(BadRequest, match="no query in common"):
+        compare({"1": ["a"]}, {"2": ["a"]}, qrels)
 
 
 def test_passages_collapse_to_documents_at_their_best_place() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from sluice.model.search import Candidate, Retriever
 
 # The share of the dense retriever in the fused score; the rest is BM25's. Measured with minilm (docs/decisions/0051).
-DENSE_SHARE = 0.5
+DENSE_SHARE = 0.55
 
 
 def fused(candidates: Sequence[Candidate], retrievers: Sequence[Retriever]) -> list[Candidate]:

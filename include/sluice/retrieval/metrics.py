@@ -45,23 +45,54 @@ def evaluate(
     among the ten. Also `queries` (their number) and `intervals` (95 %, [low, high] by name). Raises BadRequest if there
     is no such query.
     """
-    rows = [
-        _scores(list(dict.fromkeys(ranking))[:DEPTH], relevant)
+    values = np.array(list(_by_query(rankings, qrels).values()))
+    low, high = np.percentile(_resampled(values, seed), [2.5, 97.5], axis=0)
+    figures: dict[str, Any] = {name: float(mean) for name, mean in zip(NAMES, values.mean(axis=0), strict=True)}
+    intervals = {name: [float(low[i]), float(high[i])] for i, name in enumerate(NAMES)}
+    return {**figures, "queries": len(values), "intervals": intervals}
+
+
+def compare(
+    rankings: Mapping[str, Sequence[str]],
+    baseline: Mapping[str, Sequence[str]],
+    qrels: Mapping[str, Mapping[str, float]],
+    *,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Returns by name of the metric the mean difference to the baseline over the queries that both rank, and `p`: the
+    two-sided probability of such a difference by chance (paired bootstrap). Raises BadRequest if there is no such
+    query."""
+    ours, theirs = _by_query(rankings, qrels), _by_query(baseline, qrels)
+    values = np.array([np.subtract(ours[qid], theirs[qid]) for qid in ours if qid in theirs]).reshape(-1, len(NAMES))
+    if not len(values):
+        raise BadRequest("The two rankings have no query in common.")
+    samples = _resampled(values, seed)
+    p = np.minimum(1.0, 2 * np.minimum((samples <= 0).mean(axis=0), (samples >= 0).mean(axis=0)))
+    means = values.mean(axis=0)
+    return {name: {"difference": float(means[i]), "p": float(p[i])} for i, name in enumerate(NAMES)}
+
+
+def _by_query(
+    rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, float]]
+) -> dict[str, tuple[float, ...]]:
+    """Returns the values of NAMES of each query that has a relevant document. Raises BadRequest if there is none."""
+    rows: dict[str, tuple[float, ...]] = {
+        qid: _scores(list(dict.fromkeys(ranking))[:DEPTH], relevant)
         for qid, ranking in rankings.items()
         if (relevant := {doc: gain for doc, gain in qrels.get(qid, {}).items() if gain > 0})
-    ]
+    }
     if not rows:
         raise BadRequest(
             "No query has both a ranking and a relevant document. Check that the ids in the queries file and in the "
             "first column of the qrels file are the same."
         )
-    values = np.array(rows)
-    generator = np.random.default_rng(seed)
-    samples = np.array([values[generator.integers(0, len(rows), len(rows))].mean(axis=0) for _ in range(SAMPLES)])
-    low, high = np.percentile(samples, [2.5, 97.5], axis=0)
-    figures: dict[str, Any] = {name: float(mean) for name, mean in zip(NAMES, values.mean(axis=0), strict=True)}
-    intervals = {name: [float(low[i]), float(high[i])] for i, name in enumerate(NAMES)}
-    return {**figures, "queries": len(rows), "intervals": intervals}
+    return rows
+
+
+def _resampled(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Returns the means of SAMPLES bootstrap samples of the rows: (SAMPLES, columns)."""
+    generator, count = np.random.default_rng(seed), len(values)
+    return np.array([values[generator.integers(0, count, count)].mean(axis=0) for _ in range(SAMPLES)])
 
 
 def _scores(ranking: Sequence[str], relevant: Mapping[str, float]) -> tuple[float, float, float, float]:
