@@ -40,7 +40,6 @@ def grant(
     with opened() as sluice:
         before = held(sluice.ledger.grants.of(user), tenant)
         if remove:
-            _check_known(sluice, tenant)
             _remove(sluice, user, tenant, before, yes, json_)
             return
         grant_changes.check_tenant(sluice.ledger.quotas, tenant, create=create_tenant)
@@ -70,7 +69,6 @@ def revoke(
     from sluice.access.policy import held
 
     with opened() as sluice:
-        _check_known(sluice, tenant)
         before = held(sluice.ledger.grants.of(user), tenant)
         _remove(sluice, user, tenant, before, yes, json_)
 
@@ -110,6 +108,7 @@ def access_list(
 
 
 def _check_known(sluice: Sluice, tenant: str) -> None:
+    """Raises NotFound, which names the nearest tenant."""
     from sluice.access.grant_changes import tenants
     from sluice.model.spelling import unknown_names
 
@@ -134,6 +133,7 @@ def _confirm(sluice: Sluice, before: Grant, after: Grant | None, yes: bool) -> i
 def _remove(sluice: Sluice, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
     from sluice.access import grant_changes
 
+    _check_known(sluice, tenant)
     hidden = _confirm(sluice, before, None, yes) if before else 0
     had = before is not None and grant_changes.revoke(sluice.ledger, before, operator(tenant).name)
     line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."

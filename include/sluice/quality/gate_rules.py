@@ -47,7 +47,7 @@ def with_rules(suite: str, rules: Rules) -> tuple[Check, ...]:
     for (of, code), rule in rules.items():
         if of == suite:
             if code not in checks:
-                suite_of(code)  # its error lists the checks
+                suite_of(code)  # its error names the nearest check
                 raise BadRequest(f"Check {code!r} is not one of the suite {suite!r}.")
             checks[code] = ruled(checks[code], rule)
     return tuple(check for check in checks.values() if check.action != "off")

@@ -31,9 +31,7 @@ class Passages:
     generation: Generation
     principal: Principal
 
-    def read(
-        self, candidates: Sequence[Candidate], conditions: Sequence[Condition] = (), most: int = 1
-    ) -> list[Passage]:
+    def read(self, candidates: Sequence[Candidate], conditions: Sequence[Condition], most: int) -> list[Passage]:
         """Returns the first `most` passages, in the order of the candidates, that the caller may read now, that can be
         decrypted, and for which the conditions hold. All come from one state of the ledger."""
         by_id = {candidate.chunk_id: candidate for candidate in candidates}
