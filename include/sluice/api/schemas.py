@@ -136,12 +136,25 @@ class ChunkCounts(BaseModel):
     neo4j: int | None = None
 
 
+Languages = Field(
+    description="Documents by language (ISO 639-3 code), as detected at ingest; without those whose language is not "
+    "known, e.g. because they are too short, or were ingested by an older release.",
+    examples=[{"eng": 120, "deu": 14}],
+)
+LanguageWarning = Field(
+    description="Set if at least a tenth of the documents are in languages that the embedder does not represent: the "
+    "languages, and what to do."
+)
+
+
 class CollectionSummary(BaseModel):
     name: str
     generation: int
     documents: int
     chunks: int
     quarantined: int
+    languages: dict[str, int] = Languages
+    language_warning: str | None = LanguageWarning
 
 
 class CollectionList(BaseModel):
@@ -159,6 +172,8 @@ class CollectionDetail(BaseModel):
         "only some of the tenant's groups (the stores count for the whole tenant)."
     )
     quarantined: int
+    languages: dict[str, int] = Languages
+    language_warning: str | None = LanguageWarning
     chunker: str
     embedder: str
     entities: str
