@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sluice import __version__
-from sluice.cli import access, collections, documents, gates, operating, quarantine, retention, sources, tenants
+from sluice.cli import access, collections, documents, gates, models, operating, quarantine, retention, sources, tenants
 from sluice.cli.local import use_local_stack
 from sluice.cli.terminal import FAILED, INTERRUPTED, USAGE
 from sluice.errors import BadRequest, SluiceError
@@ -40,7 +40,7 @@ def root(
 for command in (documents.ingest, documents.search, operating.status, operating.reconcile, operating.doctor):
     app.command()(command)
 app.command(name="eval")(documents.evaluate)
-for other in (operating.migrate, access.grant, access.revoke, retention.purge, retention.prune):
+for other in (operating.migrate, models.fetch_model, access.grant, access.revoke, retention.purge, retention.prune):
     app.command()(other)
 app.add_typer(access.app, name="access")
 app.add_typer(collections.app, name="collections")

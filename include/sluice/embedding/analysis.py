@@ -94,8 +94,11 @@ class Analyzer:
 
     def _plain_term(self, word: str) -> int:
         plain = plain_spelling(word)
-        term = self.terms[plain] if plain != word else STOPWORD
-        return NO_TERM if term in (STOPWORD, self.terms[word]) else term
+        own = self.terms[word]
+        if plain == word or own == STOPWORD:
+            return NO_TERM
+        term = self.terms[plain]
+        return NO_TERM if term in (STOPWORD, own) else term
 
 
 def analyzer(language: str | None, index_key: bytes) -> Analyzer:
