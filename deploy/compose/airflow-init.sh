@@ -10,6 +10,6 @@ mv /var/lib/sluice-key/master.key.new "$SLUICE_MASTER_KEY_FILE"
 
 cd /opt/sluice
 sluice migrate
-sluice fetch-model
+sluice models fetch
 DEVSTACK_STAMP=compose python -m devstack.airflow_init airflow_settings.yaml
 sluice grant "$SLUICE_ADMIN_USER" --write --group '*'

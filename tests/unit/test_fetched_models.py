@@ -171,14 +171,14 @@ def test_a_damaged_file_is_not_loaded_and_is_fetched_again(
 ) -> None:
     fetch(MODEL, tmp_path, repository.url)
     (tmp_path / "tiny" / WEIGHTS).write_bytes(damage)
-    with pytest.raises(Terminal, match=r"damaged.*sluice fetch-model tiny"):
+    with pytest.raises(Terminal, match=r"damaged.*sluice models fetch tiny"):
         content(MODEL, WEIGHTS, tmp_path)
     assert fetch(MODEL, tmp_path, repository.url)
     assert content(MODEL, WEIGHTS, tmp_path) == FILES[WEIGHTS]
 
 
 def test_an_embedder_without_its_model_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(Terminal, match="sluice fetch-model bge-small"):
+    with pytest.raises(Terminal, match="sluice models fetch bge-small"):
         BgeSmall(tmp_path)
     folder = tmp_path / BGE_SMALL.embedder
     folder.mkdir()

@@ -40,12 +40,12 @@ def root(
 for command in (documents.ingest, documents.search, operating.status, operating.reconcile, operating.doctor):
     app.command()(command)
 app.command(name="eval")(documents.evaluate)
-for other in (operating.migrate, models.fetch_model, access.grant, access.revoke, retention.purge, retention.prune):
+for other in (operating.migrate, access.grant, access.revoke, retention.purge, retention.prune):
     app.command()(other)
 app.add_typer(access.app, name="access")
 app.add_typer(collections.app, name="collections")
 app.add_typer(collections.documents, name="documents")
-for group in (gates, sources, retention, quarantine, tenants):
+for group in (models, gates, sources, retention, quarantine, tenants):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 

