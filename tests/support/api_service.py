@@ -7,7 +7,7 @@ granted both tenants, nil nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -266,11 +266,11 @@ def _embedded(text: Text, item: WorkItem, rank: int) -> EmbeddedDocument:
     document = Document(item, "text/markdown", f"Title of {text.name}", text.text, b"raw", text.metadata)
     angle = 0.1 * rank
     dense = np.array([np.cos(angle), np.sin(angle), 0, 0], np.float32)
-    sparse = replace(_terms("", b""), values=np.array([1 - angle], np.float32))
+    sparse = replace(_terms("", b"", ()), values=np.array([1 - angle], np.float32))
     return EmbeddedDocument(document, (EmbeddedChunk(chunk, dense, sparse),))
 
 
-def _terms(question: str, index_key: bytes) -> SparseVector:
+def _terms(question: str, index_key: bytes, languages: Sequence[str]) -> SparseVector:
     return SparseVector(np.ones(1, np.uint32), np.ones(1, np.float32))
 
 

@@ -128,8 +128,9 @@ class SearchAnswer(BaseModel):
     )
     nothing_relevant: bool = Field(
         description="True if no passage was found, or if no passage found contains a word of the question (BM25 terms) "
-        "and all are less similar to it than the embedder's threshold: minilm 0.40, wordllama 0.45; with hash only the "
-        "words count. The results are then still the nearest passages; do not use them as an answer."
+        "and all are less similar to it than the embedder's threshold: minilm 0.40, "
+        "bge-small 0.70, wordllama 0.45; with hash only the words count. "
+        "The results are then still the nearest passages; do not use them as an answer."
     )
     generation: int
     took_ms: float
@@ -143,12 +144,25 @@ class ChunkCounts(BaseModel):
     neo4j: int | None = None
 
 
+Languages = Field(
+    description="Documents by language (ISO 639-3 code), as detected at ingest; without those whose language is not "
+    "known, e.g. because they are too short, or were ingested by an older release.",
+    examples=[{"eng": 120, "deu": 14}],
+)
+LanguageWarning = Field(
+    description="Set if at least a tenth of the documents are in languages that the embedder does not represent: the "
+    "languages, and what to do."
+)
+
+
 class CollectionSummary(BaseModel):
     name: str
     generation: int
     documents: int
     chunks: int
     quarantined: int
+    languages: dict[str, int] = Languages
+    language_warning: str | None = LanguageWarning
 
 
 class CollectionList(BaseModel):
@@ -166,6 +180,8 @@ class CollectionDetail(BaseModel):
         "only some of the tenant's groups (the stores count for the whole tenant)."
     )
     quarantined: int
+    languages: dict[str, int] = Languages
+    language_warning: str | None = LanguageWarning
     chunker: str
     embedder: str
     entities: str

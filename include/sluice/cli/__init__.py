@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sluice import __version__
-from sluice.cli import access, collections, documents, gates, operating, quarantine, retention, sources, tenants
+from sluice.cli import access, collections, documents, gates, models, operating, quarantine, retention, sources, tenants
 from sluice.cli.local import use_local_stack
 from sluice.cli.terminal import FAILED, INTERRUPTED, USAGE
 from sluice.errors import BadRequest, SluiceError
@@ -45,7 +45,7 @@ for other in (operating.migrate, access.grant, access.revoke, retention.purge, r
 app.add_typer(access.app, name="access")
 app.add_typer(collections.app, name="collections")
 app.add_typer(collections.documents, name="documents")
-for group in (gates, sources, retention, quarantine, tenants):
+for group in (models, gates, sources, retention, quarantine, tenants):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 

@@ -33,8 +33,8 @@ from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant
 
 log = logging.getLogger(__name__)
 
-SparseQuery = Callable[[str, bytes], SparseVector]
-"""(question, tenant's index key) → keyed terms of the question."""
+SparseQuery = Callable[[str, bytes, Sequence[str]], SparseVector]
+"""(question, tenant's index key, languages of the collection) → keyed terms of the question."""
 
 MAX_QUERY_CHARS = 2000
 MAX_TOP_K = 100
@@ -94,7 +94,9 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
         exactly = [each for each in conditions if inexact(each)]
         wanted = _Wanted(request.top_k, exactly, request.min_score, question, request.retrievers == ("graph",))
         filled = _filled(replace(ports, graph=graph), generation, query, principal, wanted)
-    relevant = is_relevant(filled.passages, question, partial(_terms, ports, principal), generation.profile.embedder)
+    relevant = is_relevant(
+        filled.passages, question, partial(_terms, ports, principal, generation), generation.profile.embedder
+    )
     passages = filled.passages[: request.top_k]
     if request.explain or request.min_score is not None:
         passages = [replace(each, similarity=each.scores.get("dense")) for each in passages]
@@ -156,7 +158,7 @@ def _encoded(
         dense = ports.embed_query(generation.profile.embedder, question, principal)
     sparse = None
     if "sparse" in finding:
-        terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant))
+        terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant), generation.languages)
         sparse = terms if len(terms.indices) else None  # a question of stop words has no terms
     limit = max(LEAST_CANDIDATES, 3 * request.top_k + 10)
     return VectorQuery(dense, sparse, principal.tenant, sources, request.filters, limit)
@@ -243,8 +245,9 @@ def _linked(
     return [each for each in linked if "graph" in each.scores] if wanted.only_linked else linked
 
 
-def _terms(ports: SearchPorts, principal: Principal, text: str) -> set[int]:
-    return set(ports.sparse_query(text, ports.keyring.index_key(principal.tenant)).indices.tolist())
+def _terms(ports: SearchPorts, principal: Principal, generation: Generation, text: str) -> set[int]:
+    terms = ports.sparse_query(text, ports.keyring.index_key(principal.tenant), generation.languages)
+    return set(terms.indices.tolist())
 
 
 def _scored(passages: Sequence[Passage], retrievers: Sequence[Retriever]) -> list[Passage]:
