@@ -26,7 +26,7 @@ from sluice.pipeline.generations import live_generations
 from sluice.ports.collections import Collections
 from sluice.ports.evaluations import Evaluations
 from sluice.ports.quality import Quality
-from sluice.quality.checks import Check
+from sluice.quality.checks import Check, check_of
 from sluice.quality.gate_rules import merged, with_rules
 from sluice.retrieval import metrics
 from sluice.retrieval.golden import Golden
@@ -103,8 +103,8 @@ class Evaluating:
             return self.evaluations.record(generation, evaluation, None)
         place = (generation, evaluation.tenant, evaluation.golden_set, evaluation.top_k)
         comparison = compared(evaluation, self.evaluations.baseline(*place), check, accept_drop)
-        compared_one = replace(evaluation, comparison=comparison)
-        return self.evaluations.record(generation, compared_one, gate_result(compared_one, comparison, check))
+        checked = replace(evaluation, comparison=comparison)
+        return self.evaluations.record(generation, checked, recorded_gate(checked))
 
     def _evaluation(self, request: EvaluationRequest, measurement: Measurement, seconds: float) -> Evaluation:
         [generation] = live_generations(self.collections, request.collection)
@@ -176,12 +176,16 @@ def compared(evaluation: Evaluation, baseline: Evaluation | None, check: Check, 
     )
 
 
-def gate_result(evaluation: Evaluation, comparison: Comparison, check: Check) -> GateResult:
-    """Returns the gate's result: questions compared, and (if the quality dropped) those that are worse."""
+def recorded_gate(evaluation: Evaluation) -> GateResult | None:
+    """Returns the gate's result: questions compared, and (if the quality dropped) those that are worse. None: the check
+    was off."""
+    comparison, check = evaluation.comparison, check_of(CHECK)
+    if comparison is None:
+        return None
     failed = comparison.result != "passed"
     observed = {
         "code": check.code,
-        "action": check.action,
+        "action": comparison.action,
         "golden_set": evaluation.golden_set,
         "ndcg_drop": comparison.drop,
         "p": comparison.p,
@@ -192,7 +196,7 @@ def gate_result(evaluation: Evaluation, comparison: Comparison, check: Check) ->
         check.expectation,
         check.column,
         success=not failed,
-        blocking=check.blocking,
+        blocking=comparison.action == "block",
         evaluated=comparison.queries,
         unexpected=comparison.worse if failed else 0,
         observed=observed,
