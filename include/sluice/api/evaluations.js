@@ -3,7 +3,7 @@
 import { chart } from "./chart.js";
 import { collections, evaluations } from "./client.js";
 import { element } from "./results.js";
-import { $, badge, complain, link, moment, step, table } from "./steps.js";
+import { $, badge, complain, link, step, table } from "./steps.js";
 
 const address = new URLSearchParams(location.search);
 const METRICS = { "ndcg@10": "nDCG@10", "recall@10": "recall@10", mrr: "MRR", "all_gold@10": "all gold@10" };
@@ -38,7 +38,7 @@ function row(evaluation, metric) {
   const outcome = element("span", {}, badge(result(evaluation)), ` ${change({ comparison })}`);
   const alone = Object.entries(retrievers).filter(([name]) => name !== "fused");
   return [
-    link(moment(evaluation.evaluated_at), evaluation.airflow_path),
+    link(`${evaluation.evaluated_at.slice(0, 16).replace("T", " ")} UTC`, evaluation.airflow_path),
     figure(evaluation, metric),
     alone.map(([name, scores]) => `${name} ${number(scores[metric])}`).join(", ") || "–",
     outcome,

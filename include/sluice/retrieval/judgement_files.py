@@ -72,7 +72,7 @@ def written(queries: Iterable[JudgedQuery], kind: str) -> str:
     if kind == "jsonl":
         return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     output = io.StringIO()
-    writer = csv.DictWriter(output, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(output, COLUMNS, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writeheader()
     writer.writerows(rows)
     return output.getvalue()
@@ -88,7 +88,7 @@ def _row(query: JudgedQuery, judgement: Judgement) -> dict[str, Any]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(metrics.file_text(path), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(metrics.file_text(path, ""), newline=""), strict=True)
     try:
         header = reader.fieldnames or ()
         if unknown := [name for name in header if name not in COLUMNS]:
@@ -99,14 +99,14 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if "query" not in header:
             raise BadRequest(f"{path.name}, line 1: there is no column query. {_REQUIRED} Nothing was stored.")
         for row in reader:
-            where = f"{path.name}, line {reader.line_num}"
+            lines_before_last = sum((value or "").count("\n") for name, value in row.items() if name is not None)
+            where = f"{path.name}, line {reader.line_num - lines_before_last}"
             if None in row or None in row.values():
                 raise BadRequest(f"{where} has another number of cells than the header. Nothing was stored.")
             yield where, row
     except csv.Error as error:
-        raise BadRequest(
-            f"{path.name}, line {reader.line_num} is not valid CSV ({error}). Nothing was stored."
-        ) from error
+        where = f"{path.name}, line {reader.line_num + 1}"
+        raise BadRequest(f"{where} is not valid CSV ({error}). Nothing was stored.") from error
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

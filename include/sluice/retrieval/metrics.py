@@ -174,9 +174,10 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{path.name}, line {number}", line.rstrip("\r")
 
 
-def file_text(path: Path) -> str:
-    """Returns the text of a file in UTF-8. Raises BadRequest."""
+def file_text(path: Path, newline: str | None = None) -> str:
+    """Returns the text of a file in UTF-8; `newline` as for `open`. Raises BadRequest."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
+            return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"{path} cannot be read as UTF-8 text ({error}). Nothing was evaluated.") from error
