@@ -39,7 +39,7 @@ def sets(world: World) -> dict[str, Any]:
 
 def evaluated(world: World, run: str = "open") -> Evaluation:
     generation = world.run(run).source.generation
-    metrics, intervals = dict.fromkeys(METRICS, 0.5), dict.fromkeys(METRICS, [0.25, 0.75])
+    metrics, intervals = dict.fromkeys(METRICS, 0.5), {each: [0.25, 0.75] for each in METRICS}
     scores = tuple(
         RetrieverScores(name, np.ones((2, 4), np.float32), metrics, intervals, 3.0, 9.0) for name in (FUSED, "dense")
     )
