@@ -125,9 +125,14 @@ def sluice_evaluate() -> None:
         events = ingest_all.events(dag_run, triggering_asset_events.get(DOCUMENTS, []), inlet_events[DOCUMENTS])
         return evaluate.plan(params, dag_run, ti, events)
 
-    @task(pool="sluice_default", multiple_outputs=False, map_index_template=TITLE)
+    @task(
+        pool="sluice_default",
+        multiple_outputs=False,
+        map_index_template=TITLE,
+        doc_md="Searches the questions of one golden set, records the metrics and compares them with the last that "
+        "passed.",
+    )
     def measure(element: dict, params: Any = None, dag_run: Any = None) -> dict:
-        """Searches the questions of one golden set, records the metrics and compares them with the last that passed."""
         return evaluate.measure(element, params, dag_run)
 
     @task(pool="sluice_default", multiple_outputs=False, trigger_rule=TriggerRule.NONE_FAILED)

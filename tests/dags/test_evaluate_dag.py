@@ -94,6 +94,8 @@ def test_it_evaluates_and_warns_of_a_worsened_index(
     messages = told(monkeypatch)
     first = dag.test(run_conf={"collection": name})
     assert first.state == "success" and f"{name}, golden set default: nDCG@10 " in (note(first) or "")
+    (measured,) = [each for each in first.get_task_instances() if each.task_id == "measure"]
+    assert measured.rendered_map_index == f"{name}: default"
     (evaluation,) = history(sluice, name)
     assert evaluation.queries == 12 and evaluation.golden_version == golden.version
     assert evaluation.orchestrator == f"airflow:sluice_evaluate/{first.run_id}" and evaluation.run_id

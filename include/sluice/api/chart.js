@@ -61,6 +61,14 @@ function band(points, place) {
   return shape("path", { class: "band", d: `${upper}${lower}Z` });
 }
 
+// One evaluation has no line: its interval is a bar, and each retriever a dash.
+function alone([{ series, low, high }], { x, y }, dashes) {
+  const middle = x(0);
+  const bar = shape("line", { class: "series fused interval", x1: middle, x2: middle, y1: y(low), y2: y(high) });
+  const values = Object.entries(series).map(([name, value]) => shape("line", { class: `series ${dashes[name]}`, x1: middle - 36, x2: middle + 36, y1: y(value), y2: y(value) }));
+  return [bar, ...values];
+}
+
 function generations(points, { x }) {
   return points.flatMap(({ generation }, at) => {
     if (at === 0 || generation === points[at - 1].generation) return [];
@@ -103,7 +111,7 @@ function drawn(title, points) {
   const names = [...new Set(points.flatMap(({ series }) => Object.keys(series)))].sort((one, other) => (other === "fused") - (one === "fused") || one.localeCompare(other));
   const place = frame(points, width);
   const dashes = Object.fromEntries(names.map((name, at) => [name, name === "fused" ? "fused" : DASHES[(at - 1) % DASHES.length]]));
-  const lines = names.toReversed().map((name) => shape("path", { class: `series ${dashes[name]}`, d: path(points, ({ series }) => series[name], place) }));
+  const lines = points.length === 1 ? alone(points, place, dashes) : names.toReversed().map((name) => shape("path", { class: `series ${dashes[name]}`, d: path(points, ({ series }) => series[name], place) }));
   return shape(
     "svg",
     { class: "chart", viewBox: `0 0 ${width} ${HEIGHT_PX}`, role: "img" },
@@ -111,7 +119,7 @@ function drawn(title, points) {
     shape("desc", {}, points.map(({ words }) => words).join(". ")),
     ...grid(place),
     ...generations(points, place),
-    band(points, place),
+    ...(points.length === 1 ? [] : [band(points, place)]),
     ...lines,
     ...marks(points, place),
     ...legend(names, dashes),

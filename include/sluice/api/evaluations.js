@@ -20,7 +20,7 @@ function figure({ retrievers }, metric) {
 
 function change({ comparison }) {
   if (!comparison) return "not checked";
-  if (!comparison.baseline_id) return "nothing to compare with";
+  if (!comparison.baseline_id) return "the first one, nothing to compare with";
   const words = `${comparison.drop > 0 ? "−" : "+"}${number(Math.abs(comparison.drop))} nDCG@10, p ${number(comparison.p)}, ${comparison.queries} questions`;
   return comparison.accepted ? `${words}, accepted` : words;
 }
@@ -53,7 +53,7 @@ function goldenSet(name, history, metric) {
   chart(drawing, `${METRICS[metric]} on golden set ${name}`, history.toReversed().map((each) => point(each, metric)));
   const heads = ["evaluated", METRICS[metric], "alone", "compared with the last that passed", "questions", "generation", "ms p50 / p95"];
   const versions = new Set(history.map(({ golden_version: version }) => version)).size;
-  const note = versions > 1 ? `Its questions or judgements changed ${versions - 1} times.` : `Version ${history[0].golden_version}.`;
+  const note = `Version ${history[0].golden_version}${versions > 1 ? "; its questions or judgements have changed" : ""}.`;
   return step(`Golden set ${name}`, note, drawing, table(heads, history.map((each) => row(each, metric))));
 }
 

@@ -92,6 +92,8 @@ def test_one_evaluation_alone(page: Page, address: str, data: PageData) -> None:
     data.evaluations = HISTORY[:1]
     page.goto(f"{address}evaluations")
     expect(page.locator("circle.point")).to_have_count(1)
+    expect(page.locator("line.interval")).to_have_count(1)
+    expect(page.locator("path.band")).to_have_count(0)
     assert page.locator("svg.chart text").all_text_contents().count("2026-05-04") == 1
 
 
