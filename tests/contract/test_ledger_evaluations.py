@@ -220,7 +220,7 @@ def test_history_is_paged_from_the_last(place: Place) -> None:
 def test_the_baseline_is_the_last_that_passed(place: Place) -> None:
     def baseline() -> UUID | None:
         found = place.evaluations.baseline(place.generation, place.tenant, "default", 30)
-        return found and found.evaluation_id
+        return found.evaluation_id if found else None
 
     assert baseline() is None
     good = place.record(place.evaluation())

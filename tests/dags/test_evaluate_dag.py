@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sluice.airflow import evaluate, results
+from sluice.airflow import evaluate, notify, results
 from sluice.errors import Forbidden
 from sluice.model.gates import GateRule
 from sluice.model.generation import Generation
@@ -46,7 +46,8 @@ def golden(sluice: Any, name: str) -> Any:
 
 
 def generation_of(sluice: Any, name: str) -> Generation:
-    return next(each for each in sluice.ledger.collections.generations() if each.collection == name)
+    generations: list[Generation] = sluice.ledger.collections.generations()
+    return next(each for each in generations if each.collection == name)
 
 
 def delete_half(sluice: Any, name: str) -> None:
@@ -67,7 +68,7 @@ def note(run: Any) -> str | None:
 
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     messages: list[tuple[str, str]] = []
-    monkeypatch.setattr(evaluate.notify, "tell", lambda event, dag_id, run_id, text: messages.append((event, text)))
+    monkeypatch.setattr(notify, "tell", lambda event, dag_id, run_id, text: messages.append((event, text)))
     return messages
 
 

@@ -102,7 +102,13 @@ def test_only_questions_with_the_same_judgements_are_compared() -> None:
 
 def outcome(*names: str, retrievers: tuple[Any, ...] = RETRIEVERS, **changes: Any) -> SearchOutcome:
     found = tuple(passage(number, name, "text", external_id=name) for number, name in enumerate(names))
-    values = {"passages": found, "retrievers": retrievers, "degraded": (), "generation": 3, "took_ms": 4.0}
+    values: dict[str, Any] = {
+        "passages": found,
+        "retrievers": retrievers,
+        "degraded": (),
+        "generation": 3,
+        "took_ms": 4.0,
+    }
     return SearchOutcome(**(values | changes))
 
 
