@@ -194,7 +194,14 @@ class PageData:
         if self.down:
             raise Unavailable("Qdrant", "no answer within 5 s")
         self.searches.append(request)
-        return SearchOutcome(self.passages, request.retrievers, (), 3, 12.0, self.nothing_relevant)
+        return SearchOutcome(
+            self.passages,
+            tuple(each for each in request.retrievers if each != "graph"),
+            (),
+            3,
+            12.0,
+            self.nothing_relevant,
+        )
 
     def reset(self) -> None:
         self.__dict__.update(PageData().__dict__)

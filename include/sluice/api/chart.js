@@ -9,7 +9,7 @@ const NARROW_PX = 380;
 const HEIGHT_PX = 270;
 const BOX = { left: 44, right: 14, top: 52, bottom: 28 };
 const TICKS = 4;
-const LEGEND_PX = 112; // width of one entry
+const LEGEND_PX = 112; // most width of one entry
 const DASHES = ["second", "third", "fourth"];
 
 const day = (value) => new Date(value).toISOString().slice(0, 10);
@@ -91,9 +91,10 @@ function marks(points, { x, y }) {
   });
 }
 
-function legend(names, dashes) {
+function legend(names, dashes, { width }) {
+  const entry = Math.min(LEGEND_PX, (width - BOX.left) / names.length);
   return names.flatMap((name, at) => {
-    const left = BOX.left + at * LEGEND_PX;
+    const left = BOX.left + at * entry;
     const line = { class: `series ${dashes[name]}`, x1: left, x2: left + 26, y1: 14, y2: 14 };
     return [shape("line", line), shape("text", { x: left + 32, y: 18 }, name)];
   });
@@ -122,7 +123,7 @@ function drawn(title, points) {
     ...(points.length === 1 ? [] : [band(points, place)]),
     ...lines,
     ...marks(points, place),
-    ...legend(names, dashes),
+    ...legend(names, dashes, place),
     ...dates(points, place),
   );
 }

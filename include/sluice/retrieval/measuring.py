@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import numpy as np
@@ -13,7 +13,7 @@ from sluice.model.evaluation import FUSED, RetrieverScores
 from sluice.model.golden import JudgedQuery
 from sluice.model.grants import Principal
 from sluice.model.passage import Passage
-from sluice.model.search import RETRIEVERS, Retriever, SearchRequest
+from sluice.model.search import RETRIEVERS, SearchRequest
 from sluice.retrieval import metrics
 from sluice.retrieval.searching import MAX_QUERY_CHARS, SearchOutcome
 
@@ -51,14 +51,17 @@ def measure(
     judged = [each for each in queries if any(judgement.gain > 0 for judgement in each.judgements)]
     if not judged:
         raise BadRequest("No question has a document that is judged as relevant. Nothing was evaluated.")
-    choices: dict[str, tuple[Retriever, ...]] = {FUSED: RETRIEVERS}
-    if each_retriever:
-        choices |= {name: (name,) for name in RETRIEVERS}
-    outcomes: dict[str, list[SearchOutcome]] = {name: [] for name in choices}
+    outcomes: dict[str, list[SearchOutcome]] = {}
     for query in judged:
-        for name, retrievers in choices.items():
-            request = SearchRequest(query.text[:MAX_QUERY_CHARS], collection, top_k, retrievers=retrievers)
-            outcomes[name].append(_complete(search(request, principal)))
+        request = SearchRequest(query.text[:MAX_QUERY_CHARS], collection, top_k)
+        fused = _complete(search(request, principal))
+        outcomes.setdefault(FUSED, []).append(fused)
+        for name in RETRIEVERS if each_retriever else ():
+            # A retriever that had no part in the fused search found nothing: a question of stop words has no terms.
+            found = replace(fused, passages=(), retrievers=())
+            if name in fused.retrievers:
+                found = _complete(search(replace(request, retrievers=(name,)), principal))
+            outcomes.setdefault(name, []).append(found)
     generations = {each.generation for found in outcomes.values() for each in found}
     if len(generations) > 1:
         raise Transient("Another generation became live during the evaluation. Nothing was recorded. Run it again.")
@@ -86,7 +89,7 @@ def _scores(retriever: str, queries: Sequence[JudgedQuery], outcomes: Sequence[S
         relevant[str(number)] = {str(each.document_id or each.external_id): each.gain for each in query.judgements}
     values = np.array(list(metrics.by_query(rankings, relevant).values()))
     figures = metrics.summary(values)
-    p50, p95 = np.percentile([each.took_ms for each in outcomes], [50, 95])
+    p50, p95 = np.percentile([each.took_ms for each in outcomes if each.retrievers] or [0.0], [50, 95])
     return RetrieverScores(
         retriever,
         values.astype(np.float32),

@@ -16,7 +16,7 @@ from sluice.model.search import SearchRequest
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, Keyring
 from sluice.ports.ledger import Ledger
-from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.projections import GraphIndex, PassageLinks, VectorIndex
 from sluice.ports.readers import Connections, OpenSource
 from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
@@ -25,6 +25,7 @@ from sluice.wiring.clients import (
     make_entities,
     make_extractor,
     make_graph,
+    make_graph_retriever,
     make_tokenizer,
     make_vectors,
     optional_pings,
@@ -93,6 +94,7 @@ class Sluice:
         vectors, graph = make_vectors(settings, serving), make_graph(settings, serving)
         self.vectors: VectorIndex = vectors
         self.graph: GraphIndex | None = graph  # None: graph is off
+        self.links: PassageLinks | None = graph
         self.blobs: Blobs = UPathBlobs(root if root is not None else settings.artefacts)
         connections, saved = connections or environment_connection, self.ledger.sources.saved
         self.reader: OpenSource = partial(make_reader, settings, connections, self.blobs, self.keyring, saved)
@@ -345,8 +347,8 @@ class Sluice:
         from sluice.retrieval.query_vectors import QueryVectors
         from sluice.retrieval.searching import SearchPorts, search
 
-        vectors = QueryVectors(self.embedder)
-        return partial(search, SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query))
+        vectors, graph = QueryVectors(self.embedder), make_graph_retriever(self.links)
+        return partial(search, SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query, graph))
 
 
 def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sluice.encryption import parse_master_key
 from sluice.errors import BadRequest
 from sluice.ports.content import Embedder, EntityExtractor, Extractor
+from sluice.ports.projections import PassageLinks
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sluice.adapters.postgres.lineage import PostgresLineage
     from sluice.adapters.qdrant.index import QdrantIndex
     from sluice.adapters.qdrant.on_demand import QdrantOnDemand
+    from sluice.retrieval.linked_passages import GraphRetriever
 
 
 def migrate(settings: Settings) -> int | None:
@@ -100,6 +102,16 @@ def make_graph(settings: Settings, serving: bool) -> Neo4jGraph | None:
 
     password = settings.neo4j_password.get_secret_value()
     return Neo4jGraph(settings.neo4j_uri, settings.neo4j_user, password, **timeouts(settings, serving))
+
+
+def make_graph_retriever(links: PassageLinks | None) -> GraphRetriever | None:
+    """Returns the graph retriever; None where the graph is off."""
+    if links is None:
+        return None
+    from sluice.adapters.entities.phrases import ids_of_any_words, ids_within
+    from sluice.retrieval.linked_passages import GraphRetriever
+
+    return GraphRetriever(links, names_of_question=ids_of_any_words, names_of_passage=ids_within)
 
 
 def make_vectors(settings: Settings, serving: bool) -> QdrantIndex | QdrantOnDemand:
