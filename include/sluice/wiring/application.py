@@ -37,6 +37,7 @@ from sluice.wiring.readers import environment_connection, git_cache, make_reader
 if TYPE_CHECKING:
     from sluice.indexing.stores import Stores
     from sluice.maintenance.deletion import Deleting
+    from sluice.maintenance.evaluation import Evaluating
     from sluice.maintenance.history import HistoryPruning
     from sluice.maintenance.purging import Purging
     from sluice.maintenance.reconciliation import Reconciling
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from sluice.pipeline.scanning import Listing
     from sluice.pipeline.stages import Pipeline
     from sluice.pipeline.vanished_documents import VanishedDocuments
+    from sluice.retrieval.feedback import Listening
+    from sluice.retrieval.golden import Golden
     from sluice.retrieval.searching import SearchOutcome
 
 
@@ -267,6 +270,7 @@ class Sluice:
             stores=self.stores,
             recorder=self._recorder,
             quarantine=self._quarantine,
+            golden=self.golden,
         )
 
     @cached_property
@@ -289,6 +293,8 @@ class Sluice:
             quarantine=settings.quarantine_keep_days,
             mirrors=settings.git_keep_days,
             lineage=settings.lineage_days,
+            evaluations=settings.evaluations_keep_days,
+            feedback=settings.feedback_keep_days,
         )
         artefacts, mirrors = settings.artefacts_keep_days, git_cache(settings)
         return HistoryPruning(ledger.pruning, ledger.retention, self.keyring, keep_days, artefacts, mirrors)
@@ -305,6 +311,29 @@ class Sluice:
             Rebuilder, keyring=keyring, cache=self.cache, embedder=self.embedder, tokenizer=make_tokenizer
         )
         return Reconciling(ledger.collections, ledger.reconciliation, ledger.outbox, self.stores, objects, rebuilder)
+
+    # --- evaluation
+
+    @cached_property
+    def golden(self) -> Golden:
+        from sluice.retrieval.golden import Golden
+
+        return Golden(self.ledger.golden, self.keyring)
+
+    @cached_property
+    def evaluation(self) -> Evaluating:
+        from sluice.maintenance.evaluation import Evaluating
+
+        ledger = self.ledger
+        parts = (ledger.collections, self.golden, ledger.evaluations, ledger.quality)
+        return Evaluating(*parts, self.search, self.gate_rules)
+
+    @cached_property
+    def feedback(self) -> Listening:
+        from sluice.retrieval.feedback import FeedbackRules, Listening
+
+        rules = FeedbackRules(self.settings.feedback_callers, self.settings.feedback_per_hour)
+        return Listening(self.catalog, self.ledger.feedback, self.golden, rules)
 
     # --- search
 
