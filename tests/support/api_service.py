@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from sluice.api.app import create_app
+from sluice.embedding.bm25 import term_sequence
 from sluice.errors import Unavailable
 from sluice.indexing.loading import load
 from sluice.indexing.stores import Stores
@@ -196,7 +197,13 @@ class World:
     def search_of(self, **stores: Any) -> Any:
         embedder: Any = SimpleNamespace(embed=lambda texts: np.array([[1, 0, 0, 0]] * len(texts), np.float32))
         return partial(
-            search, SearchPorts(**stores, embed_query=QueryVectors(lambda name: embedder), sparse_query=_terms)
+            search,
+            SearchPorts(
+                **stores,
+                embed_query=QueryVectors(lambda name: embedder),
+                sparse_query=_terms,
+                term_sequence=term_sequence,
+            ),
         )
 
 

@@ -30,17 +30,22 @@ from sluice.retrieval.fusion import Scale
 from sluice.retrieval.linked_passages import FIRST_PASSAGES, GraphRetriever
 from sluice.retrieval.passages import Passages
 from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant
+from sluice.retrieval.word_pairs import by_word_pairs
 
 log = logging.getLogger(__name__)
 
 SparseQuery = Callable[[str, bytes, Sequence[str]], SparseVector]
 """(question, tenant's index key, languages of the collection) → keyed terms of the question."""
 
+TermSequence = Callable[[str, bytes], Sequence[int]]
+"""(text, tenant's index key) → the terms of its words, in order; negative for a stop word."""
+
 MAX_QUERY_CHARS = 2000
 MAX_TOP_K = 100
 LEAST_CANDIDATES = 100  # of each retriever: enough for the scales of the scores
 REFILL_FACTOR = 4
-AHEAD = 10  # candidates that are read beyond the requested number, because some may not be readable
+# Candidates that are read beyond the requested number: some may not be readable, and pairs of words may lift others.
+AHEAD = 20
 MAX_CANDIDATES = 5000
 RANK_CONSTANT = 60  # of reciprocal ranks, in the scores of a response
 
@@ -54,6 +59,7 @@ class SearchPorts:
     vectors: VectorIndex
     embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, caller) → (dim,)
     sparse_query: SparseQuery
+    term_sequence: TermSequence
     graph: GraphRetriever | None = None  # None: the graph is off
 
 
@@ -94,10 +100,15 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
         exactly = [each for each in conditions if inexact(each)]
         wanted = _Wanted(request.top_k, exactly, request.min_score, question, request.retrievers == ("graph",))
         filled = _filled(replace(ports, graph=graph), generation, query, principal, wanted)
+    passages = filled.passages
+    if len(query.retrievers) == 2:
+        index_key = ports.keyring.index_key(principal.tenant)
+        passages = by_word_pairs(passages, question, lambda text: ports.term_sequence(text, index_key))
+    checked = passages[: max(request.top_k, LEAST_CHECKED)]
     relevant = is_relevant(
-        filled.passages, question, partial(_terms, ports, principal, generation), generation.profile.embedder
+        checked, question, partial(_terms, ports, principal, generation), generation.profile.embedder
     )
-    passages = filled.passages[: request.top_k]
+    passages = passages[: request.top_k]
     if request.explain or request.min_score is not None:
         passages = [replace(each, similarity=each.scores.get("dense")) for each in passages]
     used = tuple(

@@ -343,12 +343,22 @@ class Sluice:
 
     def _make_search(self) -> Search:
         """The search function. It caches the vectors of recent questions for the life of the process."""
-        from sluice.embedding.bm25 import sparse_query
+        from sluice.embedding.bm25 import sparse_query, term_sequence
         from sluice.retrieval.query_vectors import QueryVectors
         from sluice.retrieval.searching import SearchPorts, search
 
-        vectors, graph = QueryVectors(self.embedder), make_graph_retriever(self.links)
-        return partial(search, SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query, graph))
+        return partial(
+            search,
+            SearchPorts(
+                catalog=self.catalog,
+                keyring=self.keyring,
+                vectors=self.vectors,
+                embed_query=QueryVectors(self.embedder),
+                sparse_query=sparse_query,
+                term_sequence=term_sequence,
+                graph=make_graph_retriever(self.links),
+            ),
+        )
 
 
 def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:
