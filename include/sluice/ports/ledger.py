@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sluice.ports.collections import Collections
 from sluice.ports.costs import Costs
 from sluice.ports.deletions import Deletions
+from sluice.ports.full_text import FullText
 from sluice.ports.grants import Grants
 from sluice.ports.outbox import Outbox
 from sluice.ports.pruning import Pruning
@@ -46,3 +47,4 @@ class Ledger:
     deletions: Deletions
     pruning: Pruning
     grants: Grants
+    full_text: FullText

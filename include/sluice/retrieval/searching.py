@@ -2,8 +2,10 @@
 
 The vector index returns the candidates of each retriever, and `fusion` orders them. The ledger decides which of them
 the principal may read now, and the keyring which can still be decrypted. Candidates that either rejects are replaced by
-the next best ones, until there are `top_k` passages or the index has no more. If a store does not answer, the search
-raises `Unavailable` and returns nothing.
+the next best ones, until there are `top_k` passages, the index has no more, or the time budget is used up.
+
+If the ledger or the keys do not answer, the search raises `Unavailable`: access is never guessed. What else may be
+missing is named in `degraded` (`candidates.py`).
 """
 
 from __future__ import annotations
@@ -16,14 +18,17 @@ from uuid import UUID
 
 from sluice.errors import BadRequest, NotFound
 from sluice.model.chunk import SparseVector, Vector
-from sluice.model.filters import Condition, inexact, parse_filters
+from sluice.model.filters import Condition, parse_filters
 from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import Passage
-from sluice.model.search import Candidate, Retriever, SearchRequest, VectorQuery
+from sluice.model.search import Candidate, Degradation, Retriever, SearchRequest, VectorQuery
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Keyring
+from sluice.ports.full_text import FullText
 from sluice.ports.projections import VectorIndex
+from sluice.resilience import deadline
+from sluice.retrieval.candidates import Found, attempted, find, incomplete
 from sluice.retrieval.fusion import fused
 from sluice.retrieval.passages import Passages
 from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant
@@ -41,26 +46,28 @@ RANK_CONSTANT = 60  # of reciprocal ranks, in the scores of a response
 
 @dataclass(frozen=True, slots=True)
 class SearchPorts:
-    """Dependencies of a search: ledger, keys, vector index, and the dense and sparse encoders of questions."""
+    """Dependencies of a search: ledger, keys, vector index, and the dense and sparse encoders of questions. `full_text`
+    is searched while the index does not answer; None: such a search raises the index's error."""
 
     catalog: Catalog
     keyring: Keyring
     vectors: VectorIndex
     embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, caller) → (dim,)
     sparse_query: SparseQuery
+    full_text: FullText | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchOutcome:
-    """Result of a search. `retrievers`: the retrievers that were used. `degraded`: the steps that were incomplete
-    (`refill`: more passages may exist).
+    """Result of a search. `retrievers`: the retrievers that served. `degraded`: what was lost, replaced or left
+    incomplete (`sluice.model.search.DEGRADATIONS`).
 
     `nothing_relevant`: there is no passage, or none has a word of the question or is similar to it.
     """
 
     passages: tuple[Passage, ...]
     retrievers: tuple[Retriever, ...]
-    degraded: tuple[str, ...]
+    degraded: tuple[Degradation, ...]
     generation: int
     took_ms: float
     nothing_relevant: bool = False
@@ -77,22 +84,23 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
     generation, sources = ports.catalog.live(request.collection, principal)
     # Before any work, because it raises for an invalid request.
     conditions = parse_filters(request.filters, generation.filter_fields)
-    query = _encoded(ports, request, principal, generation, question, sources)
+    query, degraded = _encoded(ports, request, principal, generation, question, sources)
     passages: list[Passage] = []
-    complete = True
+    retrievers = query.retrievers
     # No readable source must mean no result, never "no restriction".
     if sources and query.retrievers:
-        exactly = [each for each in conditions if inexact(each)]
-        wanted = _Wanted(request.top_k, exactly, request.min_score)
-        passages, complete = _filled(ports, generation, query, principal, wanted)
+        wanted = _Wanted(request.top_k, conditions, request.min_score)
+        passages, found, complete = _filled(ports, generation, query, principal, wanted)
+        retrievers = found.retrievers
+        degraded += (*found.degraded, *(() if complete else incomplete(found)))
     relevant = is_relevant(passages, question, partial(_terms, ports, principal), generation.profile.embedder)
     passages = passages[: request.top_k]
     if request.explain or request.min_score is not None:
         passages = [replace(each, similarity=each.scores.get("dense")) for each in passages]
     return SearchOutcome(
-        passages=tuple(_by_rank(passages, len(query.retrievers)) if "sparse" in query.retrievers else passages),
-        retrievers=query.retrievers,
-        degraded=() if complete else ("refill",),
+        passages=tuple(_by_rank(passages, len(retrievers)) if "sparse" in retrievers else passages),
+        retrievers=retrievers,
+        degraded=degraded,
         generation=generation.number,
         took_ms=round((time.perf_counter() - started) * 1000, 2),
         nothing_relevant=not relevant,
@@ -134,53 +142,63 @@ def _encoded(
     generation: Generation,
     question: str,
     sources: tuple[UUID, ...],
-) -> VectorQuery:
-    dense = None
-    if "dense" in request.retrievers:
-        dense = ports.embed_query(generation.profile.embedder, question, principal)
+) -> tuple[VectorQuery, tuple[Degradation, ...]]:
+    """Returns the query, and `dense` if the question could not be embedded and words can serve in place of that."""
     sparse = None
     if "sparse" in request.retrievers:
         terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant))
         sparse = terms if len(terms.indices) else None  # a question of stop words has no terms
+    dense: Vector | None = None
+    degraded: tuple[Degradation, ...] = ()
+    if "dense" in request.retrievers:
+        embed = partial(ports.embed_query, generation.profile.embedder, question, principal)
+        if sparse is None or request.min_score is not None:
+            dense = embed()
+        else:
+            dense, degraded = attempted(embed, "dense")
     limit = max(LEAST_CANDIDATES, 3 * request.top_k + 10)
-    return VectorQuery(dense, sparse, principal.tenant, sources, request.filters, limit)
+    return VectorQuery(dense, sparse, principal.tenant, sources, request.filters, limit), degraded
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Number of passages, filters for which the index returns a superset, and the lowest similarity."""
+    """Number of passages, the filters, and the lowest similarity."""
 
     count: int
-    exactly: Sequence[Condition]
+    conditions: Sequence[Condition]
     min_score: float | None
 
 
 def _filled(
     ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
-) -> tuple[list[Passage], bool]:
-    """Returns the passages, at least `LEAST_CHECKED` if there are so many, and whether the result is complete: there
-    are enough passages, or the index has no more.
+) -> tuple[list[Passage], Found, bool]:
+    """Returns the passages, at least `LEAST_CHECKED` if there are so many, their candidates, and whether the result is
+    complete: there are enough passages, or no more candidates.
 
     Each result comes from a single hydration, and so from one state of the ledger: if it were combined from several, a
     version activated in between would show a document in two versions.
     """
     reader = Passages(ports.catalog, ports.keyring, generation, principal)
     most, limit = max(wanted.count, LEAST_CHECKED), query.limit
+    needs_similarity = wanted.min_score is not None
     while True:
-        found = ports.vectors.search(generation, replace(query, limit=limit))
-        candidates = fused(found, query.retrievers)
+        asked = replace(query, limit=limit)
+        found = find(
+            ports.vectors, ports.full_text, generation, asked, wanted.conditions, needs_similarity=needs_similarity
+        )
+        candidates = fused(found.candidates, found.retrievers)
         if wanted.min_score is not None:
             candidates = [each for each in candidates if each.scores["dense"] >= wanted.min_score]
         # Each retriever returned all it has, or the dense one also passages that are not similar enough.
-        complete = len(found) < limit or (wanted.min_score is not None and len(candidates) < limit)
+        complete = found.complete or (wanted.min_score is not None and len(candidates) < limit)
         first = candidates[: wanted.count + 10]
-        passages = reader.read(first, wanted.exactly, most)
+        passages = reader.read(first, found.undecided, most)
         if len(passages) < wanted.count and len(candidates) > len(first):
-            passages = reader.read(candidates, wanted.exactly, most)
+            passages = reader.read(candidates, found.undecided, most)
         if len(passages) >= wanted.count or complete:
-            return passages, True
-        if limit >= MAX_CANDIDATES:
-            return passages, False
+            return passages, found, True
+        if limit >= MAX_CANDIDATES or deadline.is_over():
+            return passages, found, False
         limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
 
 

@@ -79,6 +79,10 @@ class GenerationRow(LedgerBase):
     physical: Mapped[str] = mapped_column(unique=True, comment="Collection in Qdrant: <name>__g<generation>.")
     state: Mapped[str] = mapped_column(comment="building, live or retired; one live per collection.")
     created_at: Mapped[Moment] = mapped_column(comment="When the generation was made.")
+    terms_complete: Mapped[bool] = mapped_column(
+        server_default=text("false"),
+        comment="Whether all its chunks have terms; not those that older releases loaded, until a repair.",
+    )
 
 
 class SourceRow(Retained, LedgerBase):

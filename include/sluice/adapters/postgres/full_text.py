@@ -1,0 +1,233 @@
+"""Full text over keyed terms on PostgreSQL: BM25 of the chunks that have a rare word of the question.
+
+The words with the fewest chunks select the candidates, by a GIN index; up to `_CANDIDATES` are scored with all words. A
+word's number of chunks is counted among the candidates if it selects them, else estimated from a sample of the
+generation. So the cost does not grow with the number of chunks that have a common word (docs/decisions/0054).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+import numpy as np
+from sqlalchemy import Connection, Row, TextClause, text
+
+from sluice.adapters.postgres.collections import values_of
+from sluice.adapters.postgres.transactions import Transactions
+from sluice.model.chunk import SparseVector
+from sluice.model.generation import Generation
+from sluice.model.search import Candidate, FullTextHits, VectorQuery
+
+TERMS_COLUMNS = """
+    version_id uuid, ordinal int4, chunk_id uuid, collection_id uuid, generation int4, source_id uuid, terms int4[],
+    weights float4[]
+"""
+_CANDIDATES = 3000
+_SAMPLE = 1000  # chunks; a word that is in 1 % of them is estimated within about a third
+_QUERY_TERMS = 32  # the rarest ones of a long question
+_IDS = 2**128
+
+# The generic estimates for arrays make the planner prefer other scans; `LIMIT` makes them look cheap.
+_PLAN = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
+# Chunk ids are random, so the first ones are a sample.
+_COUNTS = text("""
+    WITH sample AS MATERIALIZED (
+        SELECT chunk_id, terms FROM chunk_terms WHERE collection_id = :collection_id AND generation = :generation
+        ORDER BY chunk_id LIMIT :sample)
+    SELECT (SELECT count(*) FROM sample) AS chunks, (SELECT max(CAST(chunk_id AS text)) FROM sample) AS last_id,
+           ARRAY(SELECT t.term FROM sample CROSS JOIN LATERAL unnest(terms) AS t (term)
+                 WHERE t.term = ANY(CAST(:terms AS int4[]))) AS found,
+           (SELECT terms_complete FROM generations
+            WHERE collection_id = :collection_id AND generation = :generation) AS complete
+""")
+# `OFFSET 0` keeps the condition on the terms alone, which only the GIN index answers.
+_MATCHES = """
+    (SELECT chunk_id, terms, weights FROM (SELECT * FROM chunk_terms WHERE {0} OFFSET 0) m
+     WHERE collection_id = :collection_id AND generation = :generation AND source_id = ANY(CAST(:sources AS uuid[]))
+     LIMIT {1})
+"""
+_ANY = "terms && CAST(:{0} AS int4[])"
+_ALL = "terms @> CAST(:{0} AS int4[])"
+_COMPLETE = text("""
+    SELECT terms_complete FROM generations WHERE collection_id = :collection_id AND generation = :generation
+""")
+_WITHOUT = """
+    SELECT k.chunk_id FROM chunks k
+    CROSS JOIN LATERAL (SELECT state FROM versions WHERE version_id = k.version_id OFFSET 0) s
+    WHERE k.collection_id = :collection_id AND k.generation = :generation AND s.state = 'active'
+      AND NOT EXISTS (SELECT FROM chunk_terms t WHERE t.version_id = k.version_id AND t.ordinal = k.ordinal OFFSET 0)
+"""
+LACKING = text(f"""
+    {_WITHOUT} AND k.chunk_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
+    ORDER BY k.chunk_id LIMIT :limit
+""")
+# The lock keeps a version that is being replaced until the terms are written; then both are deleted.
+_ADD = text("""
+    INSERT INTO chunk_terms (version_id, ordinal, chunk_id, collection_id, generation, source_id, terms, weights)
+    SELECT k.version_id, k.ordinal, k.chunk_id, k.collection_id, k.generation,
+           (SELECT source_id FROM documents d WHERE d.document_id = k.document_id),
+           CAST(:terms AS int4[]), CAST(:weights AS float4[])
+    FROM chunks k
+    WHERE k.chunk_id = :chunk_id AND k.collection_id = :collection_id AND k.generation = :generation
+    FOR KEY SHARE OF k
+    ON CONFLICT DO NOTHING
+""")
+_SET_COMPLETE = text(f"""
+    UPDATE generations
+    SET terms_complete = NOT EXISTS ({_WITHOUT} AND k.chunk_id <> ALL(CAST(:unreadable AS uuid[])))
+    WHERE collection_id = :collection_id AND generation = :generation RETURNING terms_complete
+""")
+
+
+class PostgresFullText(Transactions):
+    """`sluice.ports.full_text.FullText`."""
+
+    def search(self, generation: Generation, query: VectorQuery) -> FullTextHits:
+        if query.sparse is None or not len(query.sparse.indices) or not query.sources:
+            return FullTextHits([], complete=True, all_chunks=self.is_complete(generation))
+        terms = _mixed(generation, query.sparse)
+        with self._transaction() as connection:
+            connection.execute(_PLAN)
+            values = {**values_of(generation), "terms": terms, "sample": _SAMPLE}
+            counts = connection.execute(_COUNTS, values).one()
+            rows = _scored(connection, generation, query, _selection(counts, terms, query.sparse))
+        candidates = [Candidate(row.chunk_id, {"sparse": row.score}) for row in rows]
+        return FullTextHits(candidates, len(candidates) < query.limit, counts.complete)
+
+    def is_complete(self, generation: Generation) -> bool:
+        return bool(self._value(_COMPLETE, values_of(generation)))
+
+    def lacking(self, generation: Generation, after: UUID | None, limit: int) -> list[UUID]:
+        return list(self._scalars(LACKING, {**values_of(generation), "after": after, "limit": limit}))
+
+    def add(self, generation: Generation, terms: Mapping[UUID, SparseVector]) -> int:
+        added = 0
+        with self._transaction() as connection:
+            for chunk_id, vector in sorted(terms.items()):
+                numbers, weights = stored_terms(generation, vector)
+                values = {**values_of(generation), "chunk_id": chunk_id, "terms": numbers, "weights": weights}
+                added += connection.execute(_ADD, values).rowcount > 0
+        return added
+
+    def set_complete(self, generation: Generation, unreadable: Sequence[UUID]) -> bool:
+        with self._at_length() as connection:
+            values = {**values_of(generation), "unreadable": list(unreadable)}
+            return bool(connection.execute(_SET_COMPLETE, values).scalar())
+
+
+def stored_terms(generation: Generation, vector: SparseVector) -> tuple[list[int], list[float]]:
+    """Returns the terms and weights of a chunk as they are stored."""
+    return _mixed(generation, vector), vector.values.tolist()
+
+
+def _mixed(generation: Generation, vector: SparseVector) -> list[int]:
+    """Returns the terms as int32. Each generation has its own numbers for the same words, so that the index has a list
+    of chunks for each word and generation."""
+    salt = np.uint32(crc32(generation.collection_id.bytes + generation.number.to_bytes(4, "big")))
+    numbers: list[int] = (vector.indices.astype(np.uint32) ^ salt).view(np.int32).tolist()
+    return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    number: int
+    weight: float  # in the question
+    count: float  # chunks of the generation that have it, estimated
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """How the candidates are selected. `rare`: all chunks with one of these are candidates. `common`: the other terms,
+    the rarest first; their chunks are too many."""
+
+    chunks: float  # of the generation, estimated
+    rare: list[_Term]
+    common: list[_Term]
+
+    @property
+    def together(self) -> list[int] | None:
+        """Returns common terms that few chunks have all together, if the terms are independent; None: there are not
+        two."""
+        if len(self.common) < 2:
+            return None
+        chosen, expected = [self.common[0].number], self.common[0].count
+        for term in self.common[1:]:
+            chosen.append(term.number)
+            expected *= term.count / self.chunks
+            if expected <= _CANDIDATES:
+                break
+        return chosen
+
+
+def _selection(counts: Row[Any], numbers: Sequence[int], query: SparseVector) -> _Selection:
+    part = _sampled_share(counts.chunks, counts.last_id)
+    chunks = max(counts.chunks / part, 1.0)
+    values, found = np.unique(np.array(counts.found, np.int64), return_counts=True)
+    sampled = dict(zip(values.tolist(), found.tolist(), strict=True))
+    weights = zip(numbers, query.values.tolist(), strict=True)
+    # A term that is not in the sample has, on average, fewer chunks than one sampled chunk stands for.
+    terms = [_Term(number, weight, sampled.get(number, 0.5 * (part < 1)) / part) for number, weight in weights]
+    terms = sorted(terms, key=lambda each: (each.count, each.number))[:_QUERY_TERMS]
+    upto = np.cumsum([each.count for each in terms])
+    rare = int(np.searchsorted(upto, _CANDIDATES, side="right"))
+    return _Selection(chunks, terms[:rare], terms[rare:])
+
+
+def _sampled_share(chunks: int, last_id: str | None) -> float:
+    """Returns the part of the generation that the sample is: that of all ids up to its last one."""
+    return 1.0 if chunks < _SAMPLE or last_id is None else (UUID(last_id).int + 1) / _IDS
+
+
+def _scored(
+    connection: Connection, generation: Generation, query: VectorQuery, selection: _Selection
+) -> Sequence[Row[Any]]:
+    terms = [*selection.rare, *selection.common]
+    values: dict[str, Any] = {
+        **values_of(generation),
+        "sources": list(query.sources),
+        "rare": [each.number for each in selection.rare],
+        "common": [each.number for each in selection.common],
+        "together": selection.together,
+        "most": max(_CANDIDATES, query.limit),
+        "limit": query.limit,
+        "chunks": selection.chunks,
+    }
+    for place, term in enumerate(terms):
+        values[f"t{place}"] = term.number
+        values[f"q{place}"] = term.weight
+        if place >= len(selection.rare):
+            values[f"i{place}"] = term.weight * _idf(selection.chunks, term.count)
+    return connection.execute(_statement(len(selection.rare), len(terms)), values).all()
+
+
+def _idf(chunks: float, count: float) -> float:
+    """Returns ln((N − n + ½)/(n + ½) + 1), as Qdrant computes it."""
+    return math.log((max(chunks - count, 0.0) + 0.5) / (count + 0.5) + 1)
+
+
+@lru_cache(maxsize=128)
+def _statement(rare: int, terms: int) -> TextClause:
+    """Returns the statement for a number of terms, the rare ones first."""
+    weights = ", ".join(
+        f"coalesce(weights[array_position(terms, CAST(:t{i} AS int4))], 0) AS w{i}" for i in range(terms)
+    )
+    counts = ", ".join(f"count(*) FILTER (WHERE w{i} > 0) AS n{i}" for i in range(rare)) or "1"
+    exact = [f"w{i} * :q{i} * ln((greatest(:chunks - n{i}, 0) + 0.5) / (n{i} + 0.5) + 1)" for i in range(rare)]
+    score = " + ".join([*exact, *(f"w{i} * :i{i}" for i in range(rare, terms))])
+    others = f"NOT {_ANY.format('rare')}"
+    return text(f"""
+        WITH found AS MATERIALIZED (
+            {_MATCHES.format(_ANY.format("rare"), ":most")}
+            UNION ALL {_MATCHES.format(f"{_ALL.format('together')} AND {others}", ":most")}
+            UNION ALL {_MATCHES.format(f"{_ANY.format('common')} AND {others}", ":limit")}),
+        weighed AS MATERIALIZED (SELECT DISTINCT ON (chunk_id) chunk_id, {weights} FROM found ORDER BY chunk_id),
+        counted AS MATERIALIZED (SELECT {counts} FROM weighed)
+        SELECT chunk_id, CAST({score} AS float8) AS score FROM weighed CROSS JOIN counted
+        ORDER BY score DESC, chunk_id LIMIT :limit
+    """)
