@@ -8,15 +8,18 @@ generation. So the cost does not grow with the number of chunks that have a comm
 from __future__ import annotations
 
 import math
+import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 from uuid import UUID
 from zlib import crc32
 
 import numpy as np
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, Engine, Row, TextClause, text
 
 from sluice.adapters.postgres.collections import values_of
 from sluice.adapters.postgres.transactions import Transactions
@@ -28,23 +31,22 @@ TERMS_COLUMNS = """
     version_id uuid, ordinal int4, chunk_id uuid, collection_id uuid, generation int4, source_id uuid, terms int4[],
     weights float4[]
 """
-_CANDIDATES = 3000
-_SAMPLE = 1000  # chunks; a word that is in 1 % of them is estimated within about a third
+_CANDIDATES = 2000
+_SAMPLE = 1000  # chunks; the share of a word that is in 1 % of the chunks is estimated within about a third
+_SAMPLE_KEPT_S = 60.0  # a sample is read once for many searches, which come together while Qdrant is down
+_MAX_SAMPLES = 16  # about 60,000 numbers each
 _QUERY_TERMS = 32  # the rarest ones of a long question
 _IDS = 2**128
 
 # The generic estimates for arrays make the planner prefer other scans; `LIMIT` makes them look cheap.
 _PLAN = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
 # Chunk ids are random, so the first ones are a sample.
-_COUNTS = text("""
+_SAMPLED = text("""
     WITH sample AS MATERIALIZED (
         SELECT chunk_id, terms FROM chunk_terms WHERE collection_id = :collection_id AND generation = :generation
-        ORDER BY chunk_id LIMIT :sample)
+        ORDER BY chunk_id LIMIT :limit)
     SELECT (SELECT count(*) FROM sample) AS chunks, (SELECT max(CAST(chunk_id AS text)) FROM sample) AS last_id,
-           ARRAY(SELECT t.term FROM sample CROSS JOIN LATERAL unnest(terms) AS t (term)
-                 WHERE t.term = ANY(CAST(:terms AS int4[]))) AS found,
-           (SELECT terms_complete FROM generations
-            WHERE collection_id = :collection_id AND generation = :generation) AS complete
+           ARRAY(SELECT t.term FROM sample CROSS JOIN LATERAL unnest(terms) AS t (term)) AS terms
 """)
 # `OFFSET 0` keeps the condition on the terms alone, which only the GIN index answers.
 _MATCHES = """
@@ -86,19 +88,38 @@ _SET_COMPLETE = text(f"""
 
 
 class PostgresFullText(Transactions):
-    """`sluice.ports.full_text.FullText`."""
+    """`sluice.ports.full_text.FullText`. Keeps samples of the generations that were searched."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._samples: OrderedDict[tuple[UUID, int], tuple[float, _Sample]] = OrderedDict()
+        self._lock = Lock()
 
     def search(self, generation: Generation, query: VectorQuery) -> FullTextHits:
-        if query.sparse is None or not len(query.sparse.indices) or not query.sources:
-            return FullTextHits([], complete=True, all_chunks=self.is_complete(generation))
-        terms = _mixed(generation, query.sparse)
+        candidates: list[Candidate] = []
         with self._transaction() as connection:
-            connection.execute(_PLAN)
-            values = {**values_of(generation), "terms": terms, "sample": _SAMPLE}
-            counts = connection.execute(_COUNTS, values).one()
-            rows = _scored(connection, generation, query, _selection(counts, terms, query.sparse))
-        candidates = [Candidate(row.chunk_id, {"sparse": row.score}) for row in rows]
-        return FullTextHits(candidates, len(candidates) < query.limit, counts.complete)
+            complete = bool(connection.execute(_COMPLETE, values_of(generation)).scalar())
+            if query.sparse is not None and len(query.sparse.indices) and query.sources:
+                connection.execute(_PLAN)
+                sample = self._sample(connection, generation)
+                selection = _selection(sample, _mixed(generation, query.sparse), query.sparse)
+                rows = _scored(connection, generation, query, selection)
+                candidates = [Candidate(row.chunk_id, {"sparse": row.score}) for row in rows]
+        return FullTextHits(candidates, len(candidates) < query.limit, complete)
+
+    def _sample(self, connection: Connection, generation: Generation) -> _Sample:
+        key, now_s = (generation.collection_id, generation.number), time.monotonic()
+        with self._lock:
+            read_s, sample = self._samples.get(key, (-math.inf, _EMPTY))
+        if now_s - read_s < _SAMPLE_KEPT_S and sample.share < 1:
+            return sample
+        sample = _sample_of(connection.execute(_SAMPLED, {**values_of(generation), "limit": _SAMPLE}).one())
+        with self._lock:
+            self._samples[key] = (now_s, sample)
+            self._samples.move_to_end(key)
+            while len(self._samples) > _MAX_SAMPLES:
+                self._samples.popitem(last=False)
+        return sample
 
     def is_complete(self, generation: Generation) -> bool:
         return bool(self._value(_COMPLETE, values_of(generation)))
@@ -165,23 +186,34 @@ class _Selection:
         return chosen
 
 
-def _selection(counts: Row[Any], numbers: Sequence[int], query: SparseVector) -> _Selection:
-    part = _sampled_share(counts.chunks, counts.last_id)
-    chunks = max(counts.chunks / part, 1.0)
-    values, found = np.unique(np.array(counts.found, np.int64), return_counts=True)
-    sampled = dict(zip(values.tolist(), found.tolist(), strict=True))
-    weights = zip(numbers, query.values.tolist(), strict=True)
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The first chunks of a generation. `share`: the part of the generation that they are; 1: all."""
+
+    chunks: int
+    share: float
+    counts: Mapping[int, int]  # term → sampled chunks that have it
+
+
+_EMPTY = _Sample(0, 1.0, {})
+
+
+def _sample_of(row: Row[Any]) -> _Sample:
+    # Ids are spread evenly, so the part of all ids up to the last one is the part of all chunks.
+    share = 1.0 if row.chunks < _SAMPLE else (UUID(row.last_id).int + 1) / _IDS
+    terms, counts = np.unique(np.array(row.terms, np.int32), return_counts=True)
+    return _Sample(row.chunks, share, dict(zip(terms.tolist(), counts.tolist(), strict=True)))
+
+
+def _selection(sample: _Sample, numbers: Sequence[int], query: SparseVector) -> _Selection:
     # A term that is not in the sample has, on average, fewer chunks than one sampled chunk stands for.
-    terms = [_Term(number, weight, sampled.get(number, 0.5 * (part < 1)) / part) for number, weight in weights]
+    unseen = 0.5 if sample.share < 1 else 0.0
+    weights = zip(numbers, query.values.tolist(), strict=True)
+    terms = [_Term(number, weight, sample.counts.get(number, unseen) / sample.share) for number, weight in weights]
     terms = sorted(terms, key=lambda each: (each.count, each.number))[:_QUERY_TERMS]
     upto = np.cumsum([each.count for each in terms])
     rare = int(np.searchsorted(upto, _CANDIDATES, side="right"))
-    return _Selection(chunks, terms[:rare], terms[rare:])
-
-
-def _sampled_share(chunks: int, last_id: str | None) -> float:
-    """Returns the part of the generation that the sample is: that of all ids up to its last one."""
-    return 1.0 if chunks < _SAMPLE or last_id is None else (UUID(last_id).int + 1) / _IDS
+    return _Selection(max(sample.chunks / sample.share, 1.0), terms[:rare], terms[rare:])
 
 
 def _scored(
@@ -197,6 +229,7 @@ def _scored(
         "most": max(_CANDIDATES, query.limit),
         "limit": query.limit,
         "chunks": selection.chunks,
+        "half": 0.5,  # as a number of 64 bits; a literal would be a slow decimal
     }
     for place, term in enumerate(terms):
         values[f"t{place}"] = term.number
@@ -217,9 +250,11 @@ def _statement(rare: int, terms: int) -> TextClause:
     weights = ", ".join(
         f"coalesce(weights[array_position(terms, CAST(:t{i} AS int4))], 0) AS w{i}" for i in range(terms)
     )
-    counts = ", ".join(f"count(*) FILTER (WHERE w{i} > 0) AS n{i}" for i in range(rare)) or "1"
-    exact = [f"w{i} * :q{i} * ln((greatest(:chunks - n{i}, 0) + 0.5) / (n{i} + 0.5) + 1)" for i in range(rare)]
-    score = " + ".join([*exact, *(f"w{i} * :i{i}" for i in range(rare, terms))])
+    counts = ", ".join(f"CAST(count(*) FILTER (WHERE w{i} > 0) AS float8) AS n{i}" for i in range(rare))
+    idfs = ", ".join(
+        f":q{i} * ln((greatest(:chunks - n{i}, 0) + :half) / (n{i} + :half) + 1) AS i{i}" for i in range(rare)
+    )
+    score = " + ".join([*(f"w{i} * i{i}" for i in range(rare)), *(f"w{i} * :i{i}" for i in range(rare, terms))])
     others = f"NOT {_ANY.format('rare')}"
     return text(f"""
         WITH found AS MATERIALIZED (
@@ -227,7 +262,7 @@ def _statement(rare: int, terms: int) -> TextClause:
             UNION ALL {_MATCHES.format(f"{_ALL.format('together')} AND {others}", ":most")}
             UNION ALL {_MATCHES.format(f"{_ANY.format('common')} AND {others}", ":limit")}),
         weighed AS MATERIALIZED (SELECT DISTINCT ON (chunk_id) chunk_id, {weights} FROM found ORDER BY chunk_id),
-        counted AS MATERIALIZED (SELECT {counts} FROM weighed)
+        counted AS MATERIALIZED (SELECT {idfs or 1} FROM (SELECT {counts or 1} FROM weighed) c)
         SELECT chunk_id, CAST({score} AS float8) AS score FROM weighed CROSS JOIN counted
         ORDER BY score DESC, chunk_id LIMIT :limit
     """)
