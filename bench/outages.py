@@ -35,7 +35,7 @@ from sluice.wiring.application import Sluice
 from support.outages import OUTAGES, EmbeddingEndpoint
 
 RATE_PER_S = 10.0
-SECONDS = 15.0
+SECONDS = 10.0
 THREADS = 16
 PARTS = ("qdrant", "neo4j", "redis", "postgres")
 _BACK_S = 60.0  # until all searches are whole again
@@ -43,7 +43,7 @@ _BACK_S = 60.0  # until all searches are whole again
 
 def main() -> None:
     data = Path(os.environ["SLUICE_TEST_DATA"])
-    with _engines() as (stack, work):
+    with engines() as (stack, work):
         figures = measure(stack, work, data)
     print(json.dumps(figures, indent=1))
     for line in table(figures):
@@ -51,7 +51,8 @@ def main() -> None:
 
 
 @contextmanager
-def _engines() -> Iterator[tuple[Stack, Path]]:
+def engines() -> Iterator[tuple[Stack, Path]]:
+    """Starts engines in a temporary folder; stops and removes them at the end."""
     work = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     stack = Stack(Config.from_env(ROOT, {**os.environ, "SLUICE_HOME": str(work / "home"), **ports.free_settings()}))
     try:
@@ -98,7 +99,7 @@ def _load(sluice: Sluice, questions: list[str], outage: AbstractContextManager[N
         def ask(i: int) -> float:
             due_s = began_s + i / RATE_PER_S
             time.sleep(max(0.0, due_s - time.perf_counter()))
-            ended[_answer(sluice, f"{questions[i % len(questions)]} {i}")] += 1  # not in any cache
+            ended[_answer(sluice, f"{questions[i % len(questions)]} {began_s} {i}")] += 1  # not in any cache
             return (time.perf_counter() - due_s) * 1000
 
         with ThreadPoolExecutor(THREADS) as pool:
