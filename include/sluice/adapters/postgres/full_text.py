@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
+from bisect import bisect_right
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from threading import Lock
 from typing import Any
 from uuid import UUID
 from zlib import crc32
 
-import numpy as np
 from sqlalchemy import Connection, Engine, Row, TextClause, text
 
 from sluice.adapters.postgres.collections import values_of
@@ -37,6 +38,7 @@ _SAMPLE_KEPT_S = 60.0  # a sample is read once for many searches, which come tog
 _MAX_SAMPLES = 16  # about 60,000 numbers each
 _QUERY_TERMS = 32  # the rarest ones of a long question
 _IDS = 2**128
+_SIGN = 2**31
 
 # The generic estimates for arrays make the planner prefer other scans; `LIMIT` makes them look cheap.
 _PLAN = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
@@ -150,9 +152,9 @@ def stored_terms(generation: Generation, vector: SparseVector) -> tuple[list[int
 def _mixed(generation: Generation, vector: SparseVector) -> list[int]:
     """Returns the terms as int32. Each generation has its own numbers for the same words, so that the index has a list
     of chunks for each word and generation."""
-    salt = np.uint32(crc32(generation.collection_id.bytes + generation.number.to_bytes(4, "big")))
-    numbers: list[int] = (vector.indices.astype(np.uint32) ^ salt).view(np.int32).tolist()
-    return numbers
+    salt = crc32(generation.collection_id.bytes + generation.number.to_bytes(4, "big"))
+    # Without numpy, which commands that only count need not import. From uint32 to int32: less 2^32 from 2^31 on.
+    return [(mixed ^ _SIGN) - _SIGN for mixed in (term ^ salt for term in vector.indices.tolist())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +203,7 @@ _EMPTY = _Sample(0, 1.0, {})
 def _sample_of(row: Row[Any]) -> _Sample:
     # Ids are spread evenly, so the part of all ids up to the last one is the part of all chunks.
     share = 1.0 if row.chunks < _SAMPLE else (UUID(row.last_id).int + 1) / _IDS
-    terms, counts = np.unique(np.array(row.terms, np.int32), return_counts=True)
-    return _Sample(row.chunks, share, dict(zip(terms.tolist(), counts.tolist(), strict=True)))
+    return _Sample(row.chunks, share, Counter(row.terms))
 
 
 def _selection(sample: _Sample, numbers: Sequence[int], query: SparseVector) -> _Selection:
@@ -211,8 +212,7 @@ def _selection(sample: _Sample, numbers: Sequence[int], query: SparseVector) -> 
     weights = zip(numbers, query.values.tolist(), strict=True)
     terms = [_Term(number, weight, sample.counts.get(number, unseen) / sample.share) for number, weight in weights]
     terms = sorted(terms, key=lambda each: (each.count, each.number))[:_QUERY_TERMS]
-    upto = np.cumsum([each.count for each in terms])
-    rare = int(np.searchsorted(upto, _CANDIDATES, side="right"))
+    rare = bisect_right(list(accumulate(each.count for each in terms)), _CANDIDATES)
     return _Selection(max(sample.chunks / sample.share, 1.0), terms[:rare], terms[rare:])
 
 
