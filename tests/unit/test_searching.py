@@ -588,7 +588,8 @@ class Words:
 def ask_without(
     world: World, words: Words, embed: Any = lambda *of: np.ones(4, np.float32), **request: Any
 ) -> SearchOutcome:
-    ports = replace(world.ports(), full_text=words, embed_query=embed)
+    fake: Any = words
+    ports = replace(world.ports(), full_text=fake, embed_query=embed)
     return search(ports, SearchRequest(**{"query": "a passage", "collection": "docs", "top_k": 5, **request}), READER)
 
 

@@ -41,9 +41,9 @@ _IDS = 2**128
 _SIGN = 2**31
 
 # The generic estimates for arrays make the planner prefer other scans; `LIMIT` makes them look cheap.
-_PLAN = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
+PLAN = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
 # Chunk ids are random, so the first ones are a sample.
-_SAMPLED = text("""
+SAMPLED = text("""
     WITH sample AS MATERIALIZED (
         SELECT chunk_id, terms FROM chunk_terms WHERE collection_id = :collection_id AND generation = :generation
         ORDER BY chunk_id LIMIT :limit)
@@ -102,7 +102,7 @@ class PostgresFullText(Transactions):
         with self._transaction() as connection:
             complete = bool(connection.execute(_COMPLETE, values_of(generation)).scalar())
             if query.sparse is not None and len(query.sparse.indices) and query.sources:
-                connection.execute(_PLAN)
+                connection.execute(PLAN)
                 sample = self._sample(connection, generation)
                 selection = _selection(sample, _mixed(generation, query.sparse), query.sparse)
                 rows = _scored(connection, generation, query, selection)
@@ -115,7 +115,7 @@ class PostgresFullText(Transactions):
             read_s, sample = self._samples.get(key, (-math.inf, _EMPTY))
         if now_s - read_s < _SAMPLE_KEPT_S and sample.share < 1:
             return sample
-        sample = _sample_of(connection.execute(_SAMPLED, {**values_of(generation), "limit": _SAMPLE}).one())
+        sample = _sample_of(connection.execute(SAMPLED, {**values_of(generation), "limit": _SAMPLE}).one())
         with self._lock:
             self._samples[key] = (now_s, sample)
             self._samples.move_to_end(key)
@@ -236,7 +236,7 @@ def _scored(
         values[f"q{place}"] = term.weight
         if place >= len(selection.rare):
             values[f"i{place}"] = term.weight * _idf(selection.chunks, term.count)
-    return connection.execute(_statement(len(selection.rare), len(terms)), values).all()
+    return connection.execute(scored(len(selection.rare), len(terms)), values).all()
 
 
 def _idf(chunks: float, count: float) -> float:
@@ -245,7 +245,7 @@ def _idf(chunks: float, count: float) -> float:
 
 
 @lru_cache(maxsize=128)
-def _statement(rare: int, terms: int) -> TextClause:
+def scored(rare: int, terms: int) -> TextClause:
     """Returns the statement for a number of terms, the rare ones first."""
     weights = ", ".join(
         f"coalesce(weights[array_position(terms, CAST(:t{i} AS int4))], 0) AS w{i}" for i in range(terms)
