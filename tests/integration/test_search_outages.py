@@ -32,7 +32,8 @@ BIRDS = ("owl", "heron", "kingfisher", "wren", "plover")
 CLIENTS, SEARCHES = 4, 6
 # The budget of a search, and what a busy machine may add.
 SEARCH_S, BUSY_S = 2.0, 10.0
-LOST = {"qdrant": ("dense", "full_text"), "embedding": ("dense",)}
+# Links lead to passages that only the index can score.
+LOST = {"qdrant": ("dense", "full_text", "graph"), "embedding": ("dense",), "neo4j": ("graph",)}
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_without_qdrant_words_are_found_in_the_ledger(served: Served, engines: S
             answers += served.crowd()
             assert () not in answers
             assert LOST["qdrant"] in answers
-    assert set(answers) <= {LOST["qdrant"], (), None}
+    assert set(answers) <= {LOST["qdrant"], LOST["neo4j"], (), None}
     assert answers.count(None) < len(answers) / 2, "only of a machine that is too busy"
     recovered(served)
 
@@ -150,9 +151,9 @@ def test_without_the_embedding_endpoint_words_serve(served: Served, state: str) 
         answers = served.crowd()
         if state != "slow":
             assert served.sluice.guards["embedding"].state != "closed"
-            assert set(answers) <= {LOST["embedding"], None}
+            assert set(answers) <= {LOST["embedding"], ("dense", "graph"), None}
             assert LOST["embedding"] in answers
-    assert set(answers) <= {LOST["embedding"], LOST["qdrant"], (), None}
+    assert set(answers) <= {LOST["embedding"], ("dense", "graph"), *LOST.values(), (), None}
     recovered(served)
 
 
@@ -184,12 +185,22 @@ def _told_at_once(served: Served) -> None:
     assert min(took_s) < 0.5
 
 
-@pytest.mark.parametrize("part", ["neo4j", "redis"])
-def test_what_a_search_does_not_need_is_not_missed(served: Served, engines: Stack, part: str) -> None:
+def test_without_neo4j_links_are_not_followed(served: Served, engines: Stack) -> None:
     recovered(served)
-    with hung(engines, part):
-        assert set(served.crowd()) <= {(), None}
+    with hung(engines, "neo4j"):
+        answers = served.crowd()
+        assert served.sluice.guards["neo4j"].state != "closed"
+    assert set(answers) <= {LOST["neo4j"], None}
+    assert LOST["neo4j"] in answers
     recovered(served)
+
+
+def test_redis_is_not_missed(served: Served, engines: Stack) -> None:
+    recovered(served)
+    with hung(engines, "redis"):
+        answers = served.crowd()
+    assert () in answers
+    assert set(answers) <= {LOST["neo4j"], (), None}
 
 
 class Values:
@@ -241,7 +252,7 @@ def test_what_the_api_tells(served: Served, engines: Stack) -> None:
         for _ in range(6):
             answer = client.post("/api/v1/search", json=question)
             assert answer.status_code == 200, answer.text
-            assert answer.json()["degraded"] == ["dense", "full_text"]
+            assert answer.json()["degraded"] == [*LOST["qdrant"]]
             assert answer.json()["legs"] == ["sparse"]
         lost = client.post("/api/v1/search", json={**question, "legs": ["dense"]})
         assert (lost.status_code, "qdrant is not available" in lost.text) == (503, True)

@@ -100,7 +100,7 @@ function showAnswer(answer, question) {
   const reveal = () => results.replaceChildren(...answer.results.map((result, index) => resultItem(result, index + 1, stems, tenant.value)));
   const hidden = answer.nothing_relevant && answer.results.length;
   if (!hidden) reveal();
-  const by = answer.legs.map((leg) => ({ dense: "meaning", sparse: "words" })[leg]).join(" and ");
+  const by = answer.legs.map((leg) => ({ dense: "meaning", sparse: "words", graph: "links" })[leg]).join(", ").replace(/, ([a-z]+)$/, " and $1");
   const cut = answer.degraded.length ? ` Incomplete: ${answer.degraded.map((word) => DEGRADED[word] ?? word).join("; ")}.` : "";
   const count = hidden ? "No relevant passage" : plural(answer.results.length, "passage");
   say(`${count}${by ? ` by ${by}` : ""} in ${Math.round(answer.took_ms)} ms, generation ${answer.generation}.${cut}`);
@@ -117,9 +117,9 @@ async function ask(event) {
     query.focus();
     return;
   }
-  const legs = ["dense", "sparse"].filter((leg) => $(leg).checked);
+  const legs = ["dense", "sparse", "graph"].filter((leg) => $(leg).checked);
   if (!legs.length) {
-    say("Tick meaning, words or both.");
+    say("Tick meaning, words or links.");
     $("dense").focus();
     return;
   }

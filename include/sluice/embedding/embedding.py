@@ -129,7 +129,8 @@ def _wrong(vectors: Vector, texts: int, dim: int) -> str | None:
 
 def terms_of(documents: Sequence[ChunkedDocument], index_key: bytes) -> list[SparseVector]:
     """Returns the sparse vectors of the chunks of all documents, in order."""
-    return sparse([text for document in documents for text in _sparse_texts(document)], index_key)
+    languages = [document.document.language for document in documents for _ in document.chunks]
+    return sparse([text for document in documents for text in _sparse_texts(document)], index_key, languages)
 
 
 def _sparse_texts(document: ChunkedDocument) -> list[str]:

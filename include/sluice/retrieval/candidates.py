@@ -37,15 +37,15 @@ def find(
     query: VectorQuery,
     conditions: Sequence[Condition],
     *,
-    needs_similarity: bool = False,
+    needs_index: bool = False,
 ) -> Found:
     """Returns the candidates of the vector index. If it does not answer, returns those that the full text finds by the
     words of the question; raises the index's error if that cannot serve: the query has no words (`sparse`), or the
-    caller needs similarities."""
+    caller needs more than words."""
     try:
         candidates = vectors.search(generation, query)
     except Unavailable as error:
-        if full_text is None or query.sparse is None or needs_similarity:
+        if full_text is None or query.sparse is None or needs_index:
             raise
         log.info("search falls back to the full text: collection=%s error=%s", generation.collection, error)
         return _by_words(full_text, generation, query, conditions)

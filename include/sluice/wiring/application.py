@@ -17,7 +17,7 @@ from sluice.model.search import SearchRequest
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, Keyring
 from sluice.ports.ledger import Ledger
-from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.projections import GraphIndex, PassageLinks, VectorIndex
 from sluice.ports.readers import Connections, OpenSource
 from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
@@ -26,6 +26,7 @@ from sluice.wiring.clients import (
     make_entities,
     make_extractor,
     make_graph,
+    make_graph_retriever,
     make_tokenizer,
     make_vectors,
     optional_pings,
@@ -37,6 +38,7 @@ from sluice.wiring.readers import environment_connection, git_cache, make_reader
 if TYPE_CHECKING:
     from sluice.indexing.stores import Stores
     from sluice.maintenance.deletion import Deleting
+    from sluice.maintenance.evaluation import Evaluating
     from sluice.maintenance.history import HistoryPruning
     from sluice.maintenance.purging import Purging
     from sluice.maintenance.reconciliation import Reconciling
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from sluice.pipeline.stages import Pipeline
     from sluice.pipeline.vanished_documents import VanishedDocuments
     from sluice.resilience.guard import Guard
+    from sluice.retrieval.feedback import Listening
+    from sluice.retrieval.golden import Golden
     from sluice.retrieval.searching import SearchOutcome
 
 
@@ -96,6 +100,7 @@ class Sluice:
         vectors, graph = make_vectors(settings, serving), make_graph(settings, serving)
         self.vectors: VectorIndex = vectors
         self.graph: GraphIndex | None = graph  # None: graph is off
+        self.links: PassageLinks | None = graph
         self.blobs: Blobs = UPathBlobs(root if root is not None else settings.artefacts)
         connections, saved = connections or environment_connection, self.ledger.sources.saved
         self.reader: OpenSource = partial(make_reader, settings, connections, self.blobs, self.keyring, saved)
@@ -119,6 +124,7 @@ class Sluice:
         self.vectors = guarded(self.vectors, own["qdrant"], writes=guards.VECTOR_WRITES)
         if self.graph is not None:
             self.graph = guarded(self.graph, own["neo4j"], writes=guards.GRAPH_WRITES)
+            self.links = guarded(self.links, own["neo4j"])
         self.embedder = guards.guarded_embedder(self.embedder, own[guards.EMBEDDING])
         self._closing += [guard.close for guard in own.values()]
 
@@ -287,6 +293,7 @@ class Sluice:
             stores=self.stores,
             recorder=self._recorder,
             quarantine=self._quarantine,
+            golden=self.golden,
         )
 
     @cached_property
@@ -309,6 +316,8 @@ class Sluice:
             quarantine=settings.quarantine_keep_days,
             mirrors=settings.git_keep_days,
             lineage=settings.lineage_days,
+            evaluations=settings.evaluations_keep_days,
+            feedback=settings.feedback_keep_days,
         )
         artefacts, mirrors = settings.artefacts_keep_days, git_cache(settings)
         return HistoryPruning(ledger.pruning, ledger.retention, self.keyring, keep_days, artefacts, mirrors)
@@ -334,6 +343,29 @@ class Sluice:
             rebuilder=rebuilder,
         )
 
+    # --- evaluation
+
+    @cached_property
+    def golden(self) -> Golden:
+        from sluice.retrieval.golden import Golden
+
+        return Golden(self.ledger.golden, self.keyring)
+
+    @cached_property
+    def evaluation(self) -> Evaluating:
+        from sluice.maintenance.evaluation import Evaluating
+
+        ledger = self.ledger
+        parts = (ledger.collections, self.golden, ledger.evaluations, ledger.quality)
+        return Evaluating(*parts, self.search, self.gate_rules)
+
+    @cached_property
+    def feedback(self) -> Listening:
+        from sluice.retrieval.feedback import FeedbackRules, Listening
+
+        rules = FeedbackRules(self.settings.feedback_callers, self.settings.feedback_per_hour)
+        return Listening(self.catalog, self.ledger.feedback, self.golden, rules)
+
     # --- search
 
     @cached_property
@@ -346,9 +378,9 @@ class Sluice:
         from sluice.retrieval.query_vectors import QueryVectors
         from sluice.retrieval.searching import SearchPorts, search
 
-        vectors = QueryVectors(self.embedder)
+        vectors, graph = QueryVectors(self.embedder), make_graph_retriever(self.links)
         ports = SearchPorts(
-            self.catalog, self.keyring, self.vectors, vectors, sparse_query, full_text=self.ledger.full_text
+            self.catalog, self.keyring, self.vectors, vectors, sparse_query, graph, self.ledger.full_text
         )
         if not self.guards:
             return partial(search, ports)
