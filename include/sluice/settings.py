@@ -214,6 +214,12 @@ class Settings(BaseSettings):
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")
     query_timeout_s: float = Field(5.0, gt=0, description="Seconds that one store call of a search may take.")
+    search_timeout_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds that a search of the query service may take in all. Each retriever gets a share; the "
+        "answer is given without one that is late.",
+    )
     pool_size: int = Field(
         5,
         ge=5,
