@@ -71,7 +71,8 @@ class Settings(BaseSettings):
     )
     lineage_days: int = Field(90, ge=1, description="Days that the ledger keeps lineage events.")
     notify_url: SecretStr = Field(
-        SecretStr(""), description="Webhook that is called (JSON, POST) when a run fails or is late."
+        SecretStr(""),
+        description="Webhook that is called (JSON, POST) when a run fails or is late, or search quality drops.",
     )
     artefacts_uri: str = Field("", description="Object storage for artefacts between tasks; default: <home>/artefacts.")
     artefacts_keep_days: int = Field(
@@ -194,12 +195,31 @@ class Settings(BaseSettings):
         description="Days that a run is kept with its stages and gate results; longer while its documents are served.",
     )
     quarantine_keep_days: int = Field(90, ge=1, description="Days that a resolved quarantine record is kept.")
+    evaluations_keep_days: int = Field(
+        365, ge=1, description="Days that an evaluation of search is kept; the last one of a golden set stays."
+    )
+    feedback_keep_days: int = Field(90, ge=1, description="Days that callers' feedback on search results is kept.")
     git_keep_days: int = Field(30, ge=1, description="Days that a repository's mirror is kept after its last fetch.")
+
+    # evaluation of search
+    feedback_callers: int = Field(
+        2,
+        ge=0,
+        description="Callers who must agree that a document is relevant before their feedback becomes a judgement of "
+        "the golden set `feedback`; 0: only `sluice golden accept` does that.",
+    )
+    feedback_per_hour: int = Field(60, ge=0, description="Feedback that one caller may give in an hour; 0: none.")
 
     # limits of calls
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")
     query_timeout_s: float = Field(5.0, gt=0, description="Seconds that one store call of a search may take.")
+    search_timeout_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds that a search of the query service may take in all. Each retriever gets a share; the "
+        "answer is given without one that is late.",
+    )
     pool_size: int = Field(
         5,
         ge=5,

@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from sluice.api.app import create_app
+from sluice.embedding.bm25 import term_sequence
 from sluice.errors import Unavailable
 from sluice.indexing.loading import load
 from sluice.indexing.stores import Stores
@@ -114,6 +115,7 @@ class World:
         self.down: set[str] = set()
         self.erased: set[str] = set()
         self.careless = False
+        self.feedback_per_hour = 60
         self.built = self.closed = 0
         self.db, self.fakes = db, fakes
         self.ledger, self.catalog = db.ledger, db.catalog
@@ -185,6 +187,8 @@ class World:
             search=self.search_of(**{name: stores[name] for name in ("catalog", "keyring", "vectors")}),
             marquez_url="http://marquez.test",
             marquez_web_url="",
+            feedback_callers=2,
+            feedback_per_hour=self.feedback_per_hour,
         )
 
     def _close(self) -> None:
@@ -193,7 +197,13 @@ class World:
     def search_of(self, **stores: Any) -> Any:
         embedder: Any = SimpleNamespace(embed=lambda texts: np.array([[1, 0, 0, 0]] * len(texts), np.float32))
         return partial(
-            search, SearchPorts(**stores, embed_query=QueryVectors(lambda name: embedder), sparse_query=_terms)
+            search,
+            SearchPorts(
+                **stores,
+                embed_query=QueryVectors(lambda name: embedder),
+                sparse_query=_terms,
+                term_sequence=term_sequence,
+            ),
         )
 
 
@@ -229,6 +239,9 @@ class _Keyring:
     def get(self, document_ids: list[UUID]) -> dict[UUID, bytes]:
         erased = {self.world.ids[name] for name in self.world.erased}
         return self.world.keyring.get([each for each in document_ids if each not in erased])
+
+    def create(self, document_ids: list[UUID]) -> dict[UUID, bytes]:
+        return self.world.keyring.create(document_ids)
 
     def destroy(self, document_ids: list[UUID]) -> int:
         return self.world.keyring.destroy(document_ids)

@@ -18,6 +18,7 @@ from sluice.api.app import create_app
 from sluice.encryption import Cipher, new_key
 from sluice.errors import NotFound, Unavailable
 from sluice.model.catalog import CollectionInfo
+from sluice.model.evaluation import Evaluation
 from sluice.model.gates import FailedRow, GateRow, GateTotal, RunGates
 from sluice.model.generation import Generation, Profile
 from sluice.model.grants import Grant, Principal
@@ -147,6 +148,7 @@ class PageData:
     tenants: list[str] = field(default_factory=lambda: ["default"])
     passages: tuple[Passage, ...] = PASSAGES
     nothing_relevant: bool = False
+    evaluations: tuple[Evaluation, ...] = ()
     down: bool = False
     signed_in: bool = True
     searches: list[SearchRequest] = field(default_factory=list)
@@ -167,7 +169,7 @@ class PageData:
         )
         keyring = SimpleNamespace(get=lambda document_ids: {PASSAGES[1].document_id: KEY})
         return wired(
-            ledger=SimpleNamespace(grants=grants),
+            ledger=SimpleNamespace(grants=grants, evaluations=SimpleNamespace(history=self.history)),
             catalog=catalog,
             keyring=keyring,
             close=lambda: None,
@@ -184,6 +186,9 @@ class PageData:
         if run_id != GATES.run_id:
             raise NotFound("There is no such run that you may read.")
         return replace(GATES, rows=FAILED[offset : offset + 2])  # pages of two
+
+    def history(self, tenant: str, collection: str, **_: Any) -> list[Evaluation]:
+        return list(reversed(self.evaluations)) if collection == "handbook" else []
 
     def search(self, request: SearchRequest, principal: Principal) -> SearchOutcome:
         if self.down:

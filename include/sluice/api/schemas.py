@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
 
-from sluice.model.search import RETRIEVERS, Retriever
+from sluice.model.search import DEGRADATIONS, RETRIEVERS, Degradation, Retriever
 from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 
 
@@ -123,8 +123,9 @@ class SearchResult(ShownPassage):
 class SearchAnswer(BaseModel):
     results: list[SearchResult]
     legs: list[Retriever] = Field(description="The retrievers that served this answer.")
-    degraded: list[str] = Field(
-        description="Parts of the search that are incomplete. `refill`: more passages may exist than were examined."
+    degraded: list[Degradation] = Field(
+        description="What was lost, replaced or left incomplete. "
+        + " ".join(f"`{word}`: {meaning}." for word, meaning in DEGRADATIONS.items())
     )
     nothing_relevant: bool = Field(
         description="True if no passage was found, or if no passage found contains a word of the question (BM25 terms) "
@@ -244,10 +245,18 @@ class Probe(BaseModel):
 
 
 class Dependency(BaseModel):
-    name: str = Field(description="ledger, keys, qdrant; neo4j, redis and marquez if they are configured.")
+    name: str = Field(
+        description="ledger, keys, qdrant; neo4j, redis and marquez if they are configured; embedding (the endpoint) "
+        "while its breaker is not closed."
+    )
     state: Literal["ok", "down"]
     version: str | None
     latency_ms: float | None
+    breaker: Literal["closed", "open", "half-open"] | None = Field(
+        None,
+        description="The circuit breaker of its calls. open: it failed several times in a row and is not called for "
+        "some seconds; half-open: the next call is a trial. null: it has none.",
+    )
 
 
 class Health(BaseModel):

@@ -14,6 +14,7 @@ from sluice.model.languages import in_words, language_warning
 
 if TYPE_CHECKING:
     from sluice.maintenance.drift import StoreReport
+    from sluice.maintenance.full_text import TermsReport
     from sluice.maintenance.reconciliation import ReconciliationReport
 
 
@@ -61,6 +62,7 @@ def reconcile(
         for each in report.collections
         for store, compared in each.stores.items()
     ]
+    lines += [_terms_line(each.name, each.terms) for each in report.collections if each.terms.lacking]
     lines = lines or ["No collection yet: there is nothing to compare."]
     tell(report.to_json(), json_, *lines, *_object_lines(report.objects), *_advice(report))
     raise typer.Exit(OK if report.ok else FAILED)
@@ -106,6 +108,13 @@ def _object_lines(objects: StoreReport) -> list[str]:
             "again; if all objects of an upload are missing, the next run of its source deletes its document."
         )
     return lines
+
+
+def _terms_line(collection: str, terms: TermsReport) -> str:
+    return (
+        f"{collection}, full text: {terms.lacking} chunks of an older release lacked their terms, {terms.added} added. "
+        "Searches without Qdrant do not find the others; `sluice reconcile --repair` adds them."
+    )
 
 
 def _advice(report: ReconciliationReport) -> list[str]:

@@ -34,6 +34,7 @@ class EncryptedChunk:
     sealed_headings: bytes  # purpose "headings", part: chunk_id, JSON list
     sealed_names: bytes  # purpose "names", part: chunk_id, JSON {entity_id: name}
     mentions: tuple[EncryptedMention, ...]
+    terms: SparseVector  # for the ledger's full text
     relations: tuple[Relation, ...] = ()
 
 

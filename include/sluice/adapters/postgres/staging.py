@@ -1,4 +1,4 @@
-"""Staging of pending versions with their chunks, mentions and relations."""
+"""Staging of pending versions with their chunks, terms, mentions and relations."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from sluice.adapters.postgres import entities
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
 from sluice.adapters.postgres.collections import check_not_dropping, values_of
+from sluice.adapters.postgres.full_text import TERMS_COLUMNS, stored_terms
 from sluice.adapters.postgres.pending_versions import current, drop_pending
 from sluice.model.points import EncryptedVersion
 from sluice.model.run import Run
@@ -60,6 +61,7 @@ def stage(connection: Connection, run: Run, versions: Sequence[EncryptedVersion]
     with driver(connection).cursor() as cursor:
         copy_rows(cursor, "versions", _VERSIONS, _version_rows(run, versions))
         copy_rows(cursor, "chunks", _CHUNKS, _chunk_rows(run, versions))
+        copy_rows(cursor, "chunk_terms", TERMS_COLUMNS, _terms_rows(run, versions))
         copy_rows(cursor, "mentions", _MENTIONS, _mention_rows(versions))
         copy_rows(cursor, "relations", _RELATIONS, _relation_rows(versions))
     # Before the points are written: questions must be analysed in a language as soon as a point is.
@@ -101,6 +103,14 @@ def _chunk_rows(run: Run, versions: Sequence[EncryptedVersion]) -> Iterator[tupl
         place = (version.version_id, version.document_id, generation.collection_id, generation.number)
         for each in version.chunks:
             yield *place, *_OF_CHUNK(each)
+
+
+def _terms_rows(run: Run, versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
+    generation, source_id = run.source.generation, run.source.source_id
+    for version in versions:
+        for each in version.chunks:
+            place = (version.version_id, each.ordinal, each.chunk_id, generation.collection_id, generation.number)
+            yield *place, source_id, *stored_terms(generation, each.terms)
 
 
 def _mention_rows(versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:

@@ -83,6 +83,10 @@ class GenerationRow(LedgerBase):
         comment="Languages of its versions, also of former ones: questions are analysed in each.",
     )
     created_at: Mapped[Moment] = mapped_column(comment="When the generation was made.")
+    terms_complete: Mapped[bool] = mapped_column(
+        server_default=text("false"),
+        comment="Whether all its chunks have terms; not those that older releases loaded, until a repair.",
+    )
 
 
 class SourceRow(Retained, LedgerBase):

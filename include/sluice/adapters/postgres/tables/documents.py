@@ -220,6 +220,34 @@ class RelationRow(LedgerBase):
     tail_id: Mapped[UUID] = mapped_column(primary_key=True, comment="The other entity.")
 
 
+class ChunkTermsRow(LedgerBase):
+    __tablename__ = "chunk_terms"
+    __table_args__ = (
+        _chunk_key("chunk_terms"),
+        CheckConstraint("cardinality(terms) = cardinality(weights)", name="weights"),
+        # Chunk ids are random, so the first ones of a generation are a sample of it.
+        Index("ix_chunk_terms_sample", "collection_id", "generation", "chunk_id"),
+        Index(
+            "ix_chunk_terms_terms",
+            "terms",
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": 1024},  # KiB; a search reads these entries one by one
+        ),
+        {"comment": "Words of chunks as keyed hashes, for full text while Qdrant does not answer."},
+    )
+
+    version_id: Mapped[UUID] = mapped_column(primary_key=True, comment="The chunk's version.")
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="The chunk's ordinal.")
+    chunk_id: Mapped[UUID] = mapped_column(comment="The chunk.")
+    collection_id: Mapped[UUID] = mapped_column(comment="The collection.")
+    generation: Mapped[int] = mapped_column(comment="The generation.")
+    source_id: Mapped[UUID] = mapped_column(comment="The source of its document.")
+    terms: Mapped[list[int]] = mapped_column(
+        comment="Keyed hashes of its words, mixed with the generation, so that each generation has its own."
+    )
+    weights: Mapped[list[float]] = mapped_column(comment="BM25 weights of the terms, without IDF.")
+
+
 class EmbeddingRow(LedgerBase):
     __tablename__ = "embeddings"
     __table_args__ = (
