@@ -30,7 +30,7 @@ from sluice.ports.full_text import FullText
 from sluice.ports.projections import VectorIndex
 from sluice.resilience import deadline
 from sluice.retrieval.candidates import attempted, find, incomplete
-from sluice.retrieval.fusion import Scale
+from sluice.retrieval.fusion import Scale, dense_share
 from sluice.retrieval.linked_passages import FIRST_PASSAGES, GraphRetriever
 from sluice.retrieval.passages import Passages
 from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant
@@ -220,7 +220,8 @@ def _filled(
     while True:
         asked = replace(query, limit=limit)
         found = find(ports.vectors, ports.full_text, generation, asked, wanted.conditions, needs_index=needs_index)
-        scale = Scale.of(found.candidates, found.retrievers)
+        share = dense_share(generation.profile.embedder, wanted.question)
+        scale = Scale.of(found.candidates, found.retrievers, share)
         candidates = [each for each in scale.fused(found.candidates) if wanted.similar(each)]
         complete = found.complete or len(candidates) < min(limit, len(found.candidates))
         ahead = wanted.count + AHEAD
