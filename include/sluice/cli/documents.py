@@ -118,6 +118,12 @@ def search(
 
 
 def _lines(outcome: SearchOutcome) -> list[str]:
+    from sluice.model.search import DEGRADATIONS
+
+    return [*_passages(outcome), *(f"Degraded ({word}): {DEGRADATIONS[word]}." for word in outcome.degraded)]
+
+
+def _passages(outcome: SearchOutcome) -> list[str]:
     took = f"{outcome.took_ms:.0f} ms (generation {outcome.generation})"
     if not outcome.passages:
         return [f"No passage was found in {took}."]

@@ -13,6 +13,19 @@ Retriever = Literal["dense", "sparse", "graph"]
 RETRIEVERS: tuple[Retriever, ...] = get_args(Retriever)
 VECTOR_RETRIEVERS: tuple[Retriever, ...] = ("dense", "sparse")
 
+Degradation = Literal["dense", "graph", "full_text", "terms", "filters", "refill", "rerank", "cache"]
+"""A retriever or a step of a search that was lost, replaced or left incomplete."""
+DEGRADATIONS: Mapping[Degradation, str] = {
+    "dense": "similarity was not used: the embedding endpoint or Qdrant did not answer in time",
+    "graph": "the graph was not used: Neo4j did not answer in time",
+    "full_text": "the ledger's full text was searched for the words of the question, because Qdrant did not answer",
+    "terms": "the full text lacks chunks that an older release loaded, until `sluice reconcile --repair`",
+    "filters": "the filters were applied to the best candidates only, so passages may be missing",
+    "refill": "more passages may exist than were examined",
+    "rerank": "the passages were not reranked: the reranker did not answer in time",
+    "cache": "the cache was not used: Redis did not answer in time",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
@@ -62,6 +75,16 @@ class Candidate:
     scores: Mapping[str, float]
     score: float = 0.0  # fused
     path: GraphPath | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FullTextHits:
+    """What the ledger's full text found. `complete`: it has no more. `all_chunks`: every chunk of the generation has
+    its terms there."""
+
+    candidates: list[Candidate]
+    complete: bool
+    all_chunks: bool
 
 
 @dataclass(frozen=True, slots=True)

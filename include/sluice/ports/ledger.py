@@ -8,6 +8,7 @@ from sluice.ports.collections import Collections
 from sluice.ports.costs import Costs
 from sluice.ports.deletions import Deletions
 from sluice.ports.evaluations import Evaluations
+from sluice.ports.full_text import FullText
 from sluice.ports.golden import Feedback, GoldenSets
 from sluice.ports.grants import Grants
 from sluice.ports.outbox import Outbox
@@ -48,6 +49,7 @@ class Ledger:
     deletions: Deletions
     pruning: Pruning
     grants: Grants
+    full_text: FullText
     golden: GoldenSets
     feedback: Feedback
     evaluations: Evaluations

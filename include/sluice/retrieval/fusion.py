@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from sluice.model.search import Candidate, Retriever
 
-# The share of the dense retriever in the fused score; the rest is BM25's. Measured with minilm (docs/decisions/0051).
+# The share of the dense retriever in the fused score; the rest is BM25's. Measured with minilm (docs/decisions/0051);
+# the best of bge-small is the same (0058).
 DENSE_SHARE = 0.55
 
 

@@ -2,72 +2,82 @@
 
 The vector index returns the candidates of each retriever, and `fusion` orders them; links in the graph lead to further
 ones. The ledger decides which of them the principal may read now, and the keyring which can still be decrypted.
-Candidates that either rejects are replaced by the next best ones, until there are `top_k` passages or the index has no
-more. Without the graph the search goes on; if another store does not answer, it raises `Unavailable` and returns
-nothing.
+Candidates that either rejects are replaced by the next best ones, until there are `top_k` passages, the index has no
+more, or the time budget is used up.
+
+If the ledger or the keys do not answer, the search raises `Unavailable`: access is never guessed. What else may be
+missing is named in `degraded` (`candidates.py`).
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
-from sluice.errors import BadRequest, NotFound, Unavailable
+from sluice.errors import BadRequest, NotFound
 from sluice.model.chunk import SparseVector, Vector
-from sluice.model.filters import Condition, inexact, parse_filters
+from sluice.model.filters import Condition, parse_filters
 from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import Passage
-from sluice.model.search import VECTOR_RETRIEVERS, Candidate, Retriever, SearchRequest, VectorQuery
+from sluice.model.search import VECTOR_RETRIEVERS, Candidate, Degradation, Retriever, SearchRequest, VectorQuery
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Keyring
+from sluice.ports.full_text import FullText
 from sluice.ports.projections import VectorIndex
+from sluice.resilience import deadline
+from sluice.retrieval.candidates import attempted, find, incomplete
 from sluice.retrieval.fusion import Scale
 from sluice.retrieval.linked_passages import FIRST_PASSAGES, GraphRetriever
 from sluice.retrieval.passages import Passages
 from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant
+from sluice.retrieval.word_pairs import by_word_pairs
 
-log = logging.getLogger(__name__)
+SparseQuery = Callable[[str, bytes, Sequence[str]], SparseVector]
+"""(question, tenant's index key, languages of the collection) → keyed terms of the question."""
 
-SparseQuery = Callable[[str, bytes], SparseVector]
-"""(question, tenant's index key) → keyed terms of the question."""
+TermSequence = Callable[[str, bytes], Sequence[int]]
+"""(text, tenant's index key) → the terms of its words, in order; negative for a stop word."""
 
 MAX_QUERY_CHARS = 2000
 MAX_TOP_K = 100
 LEAST_CANDIDATES = 100  # of each retriever: enough for the scales of the scores
 REFILL_FACTOR = 4
-AHEAD = 10  # candidates that are read beyond the requested number, because some may not be readable
+# Candidates that are read beyond the requested number: some may not be readable, and pairs of words may lift others.
+AHEAD = 20
 MAX_CANDIDATES = 5000
 RANK_CONSTANT = 60  # of reciprocal ranks, in the scores of a response
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPorts:
-    """Dependencies of a search: ledger, keys, vector index, graph, and the dense and sparse encoders of questions."""
+    """Dependencies of a search: ledger, keys, vector index, graph, and the dense and sparse encoders of questions.
+    `full_text` is searched while the index does not answer; None: such a search raises the index's error."""
 
     catalog: Catalog
     keyring: Keyring
     vectors: VectorIndex
     embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, caller) → (dim,)
     sparse_query: SparseQuery
+    term_sequence: TermSequence
     graph: GraphRetriever | None = None  # None: the graph is off
+    full_text: FullText | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchOutcome:
-    """Result of a search. `retrievers`: the retrievers that were used. `degraded`: requested retrievers that could not
-    be used (`graph`), and steps that were incomplete (`refill`: more passages may exist).
+    """Result of a search. `retrievers`: the retrievers that served. `degraded`: what was lost, replaced or left
+    incomplete (`sluice.model.search.DEGRADATIONS`).
 
     `nothing_relevant`: there is no passage, or none has a word of the question or is similar to it.
     """
 
     passages: tuple[Passage, ...]
     retrievers: tuple[Retriever, ...]
-    degraded: tuple[str, ...]
+    degraded: tuple[Degradation, ...]
     generation: int
     took_ms: float
     nothing_relevant: bool = False
@@ -84,29 +94,35 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
     generation, sources = ports.catalog.live(request.collection, principal)
     # Before any work, because it raises for an invalid request.
     conditions = parse_filters(request.filters, generation.filter_fields)
-    query = _encoded(ports, request, principal, generation, question, sources)
+    query, lost = _encoded(ports, request, principal, generation, question, sources)
     graph = ports.graph if "graph" in request.retrievers and generation.has_graph else None
     if graph is None and request.retrievers == ("graph",):
         raise BadRequest("This collection has no graph. Name dense or sparse in legs.")
-    filled = _Filled([], ())
+    filled = _Filled([], query.retrievers, ())
     # No readable source must mean no result, never "no restriction".
     if sources and query.retrievers:
-        exactly = [each for each in conditions if inexact(each)]
-        wanted = _Wanted(request.top_k, exactly, request.min_score, question, request.retrievers == ("graph",))
+        wanted = _Wanted(request.top_k, conditions, request.min_score, question, request.retrievers == ("graph",))
         filled = _filled(replace(ports, graph=graph), generation, query, principal, wanted)
-    relevant = is_relevant(filled.passages, question, partial(_terms, ports, principal), generation.profile.embedder)
-    passages = filled.passages[: request.top_k]
+    passages = filled.passages
+    if len(query.retrievers) == 2:
+        index_key = ports.keyring.index_key(principal.tenant)
+        passages = by_word_pairs(passages, question, lambda text: ports.term_sequence(text, index_key))
+    checked = passages[: max(request.top_k, LEAST_CHECKED)]
+    relevant = is_relevant(
+        checked, question, partial(_terms, ports, principal, generation), generation.profile.embedder
+    )
+    passages = passages[: request.top_k]
     if request.explain or request.min_score is not None:
         passages = [replace(each, similarity=each.scores.get("dense")) for each in passages]
     used = tuple(
         each
         for each in request.retrievers
-        if each in query.retrievers or (each == "graph" and graph and "graph" not in filled.degraded)
+        if each in filled.retrievers or (each == "graph" and graph and "graph" not in filled.degraded)
     )
     return SearchOutcome(
         passages=tuple(_scored(passages, used)),
         retrievers=used,
-        degraded=filled.degraded,
+        degraded=lost + filled.degraded,
         generation=generation.number,
         took_ms=round((time.perf_counter() - started) * 1000, 2),
         nothing_relevant=not relevant,
@@ -148,27 +164,32 @@ def _encoded(
     generation: Generation,
     question: str,
     sources: tuple[UUID, ...],
-) -> VectorQuery:
+) -> tuple[VectorQuery, tuple[Degradation, ...]]:
+    """Returns the query, and `dense` if the question could not be embedded and words can serve in place of that."""
     # The graph retriever follows links from the best passages of the others, so alone it needs both.
     finding = VECTOR_RETRIEVERS if request.retrievers == ("graph",) else request.retrievers
-    dense = None
-    if "dense" in finding:
-        dense = ports.embed_query(generation.profile.embedder, question, principal)
     sparse = None
     if "sparse" in finding:
-        terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant))
+        terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant), generation.languages)
         sparse = terms if len(terms.indices) else None  # a question of stop words has no terms
+    dense: Vector | None = None
+    lost: tuple[Degradation, ...] = ()
+    if "dense" in finding:
+        embed = partial(ports.embed_query, generation.profile.embedder, question, principal)
+        if sparse is None or request.min_score is not None:
+            dense = embed()
+        else:
+            dense, lost = attempted(embed, "dense")
     limit = max(LEAST_CANDIDATES, 3 * request.top_k + 10)
-    return VectorQuery(dense, sparse, principal.tenant, sources, request.filters, limit)
+    return VectorQuery(dense, sparse, principal.tenant, sources, request.filters, limit), lost
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Number of passages, filters for which the index returns a superset, the lowest similarity, and whether only
-    linked passages are wanted."""
+    """Number of passages, the filters, the lowest similarity, and whether only linked passages are wanted."""
 
     count: int
-    exactly: Sequence[Condition]
+    conditions: Sequence[Condition]
     min_score: float | None
     question: str
     only_linked: bool
@@ -180,7 +201,8 @@ class _Wanted:
 @dataclass(frozen=True, slots=True)
 class _Filled:
     passages: list[Passage]
-    degraded: tuple[str, ...]
+    retrievers: tuple[Retriever, ...]  # of the index, or of the full text in its place
+    degraded: tuple[Degradation, ...]
 
 
 def _filled(
@@ -193,29 +215,33 @@ def _filled(
     """
     reader = Passages(ports.catalog, ports.keyring, generation, principal)
     most, limit = max(wanted.count, LEAST_CHECKED), query.limit
-    degraded: tuple[str, ...] = ()
+    needs_index = wanted.min_score is not None or wanted.only_linked
+    lost: tuple[Degradation, ...] = ()
     while True:
-        found = ports.vectors.search(generation, replace(query, limit=limit))
-        scale = Scale.of(found, query.retrievers)
-        candidates = [each for each in scale.fused(found) if wanted.similar(each)]
-        complete = len(found) < limit or len(candidates) < min(limit, len(found))
+        asked = replace(query, limit=limit)
+        found = find(ports.vectors, ports.full_text, generation, asked, wanted.conditions, needs_index=needs_index)
+        scale = Scale.of(found.candidates, found.retrievers)
+        candidates = [each for each in scale.fused(found.candidates) if wanted.similar(each)]
+        complete = found.complete or len(candidates) < min(limit, len(found.candidates))
         ahead = wanted.count + AHEAD
-        passages = reader.read(candidates[:ahead], wanted.exactly, ahead)
+        passages = reader.read(candidates[:ahead], found.undecided, ahead)
+        if ports.graph is not None and "full_text" in found.degraded:
+            ports, lost = replace(ports, graph=None), ("graph",)  # the index scores what links lead to
         if ports.graph is not None:
-            try:
-                linked = _linked(ports, generation, query, principal, wanted, candidates, passages, scale)
-            except Unavailable:
-                log.warning("The graph did not answer; the search goes on without it", exc_info=True)
-                ports, degraded, linked = replace(ports, graph=None), ("graph",), []
+            follow = partial(_linked, ports, generation, query, principal, wanted, candidates, passages, scale)
+            linked, lost = attempted(follow, "graph")
+            if lost:
+                ports = replace(ports, graph=None)
             if linked or wanted.only_linked:
-                candidates = [each for each in linked if wanted.similar(each)]
-                passages = reader.read(candidates[:ahead], wanted.exactly, ahead)
+                candidates = [each for each in linked or () if wanted.similar(each)]
+                passages = reader.read(candidates[:ahead], found.undecided, ahead)
         if len(passages) < wanted.count and len(candidates) > ahead:
-            passages = reader.read(candidates, wanted.exactly, most)
+            passages = reader.read(candidates, found.undecided, most)
+        degraded = (*found.degraded, *lost)
         if len(passages) >= wanted.count or complete or wanted.only_linked:
-            return _Filled(passages, degraded)
-        if limit >= MAX_CANDIDATES:
-            return _Filled(passages, (*degraded, "refill"))
+            return _Filled(passages, found.retrievers, degraded)
+        if limit >= MAX_CANDIDATES or deadline.is_over():
+            return _Filled(passages, found.retrievers, (*degraded, *incomplete(found)))
         limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
 
 
@@ -243,8 +269,9 @@ def _linked(
     return [each for each in linked if "graph" in each.scores] if wanted.only_linked else linked
 
 
-def _terms(ports: SearchPorts, principal: Principal, text: str) -> set[int]:
-    return set(ports.sparse_query(text, ports.keyring.index_key(principal.tenant)).indices.tolist())
+def _terms(ports: SearchPorts, principal: Principal, generation: Generation, text: str) -> set[int]:
+    terms = ports.sparse_query(text, ports.keyring.index_key(principal.tenant), generation.languages)
+    return set(terms.indices.tolist())
 
 
 def _scored(passages: Sequence[Passage], retrievers: Sequence[Retriever]) -> list[Passage]:

