@@ -335,7 +335,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "judgements of documents that go": (
         golden.FORGET_DOCUMENTS[0],
         "document_ids",
-        {"ix_golden_judgements_document", "pk_golden_queries"},
+        {"ix_golden_judgements_document", "ix_golden_judgements_query"},
     ),
     "feedback on documents that go": (golden.FORGET_DOCUMENTS[1], "document_ids", {"ix_feedback_document"}),
     "questions that nothing uses": (golden.FORGET, "document_ids", {"pk_questions", "ix_golden_queries_question"}),
@@ -389,6 +389,7 @@ GUARDS = {
     "pk_run_costs": "one account a batch of a run; found by the run",
     "pk_golden_sets": "foreign keys refer to it",
     "uq_golden_sets_tenant_id_collection_id_name": "one golden set of a name in a tenant's collection",
+    "pk_golden_queries": "a question is in a golden set once; found by the set",
     "pk_golden_judgements": "identity of a judgement",
     "pk_feedback": "identity of an opinion",
     "uq_feedback_question_id_document_id_caller_hash": "one opinion of a caller; found by the question",
