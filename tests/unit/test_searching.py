@@ -15,6 +15,7 @@ from sluice.api.schemas import SearchAnswer
 from sluice.embedding.bm25 import sparse_query
 from sluice.encryption import Cipher, new_key
 from sluice.errors import BadRequest, NotFound, Unavailable
+from sluice.model.catalog import Live
 from sluice.model.chunk import SparseVector, Vector
 from sluice.model.filters import AnyOf, Between, Condition, parse_filters
 from sluice.model.generation import Generation, Profile
@@ -73,11 +74,11 @@ class World:
             raise Unavailable(store, "no answer within 5 s")
 
     # Catalog
-    def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
+    def live(self, collection: str, principal: Principal) -> Live:
         self._check("ledger")
         if collection != "docs" or principal.tenant != "acme":
             raise NotFound("no such collection")
-        return GENERATION, self.sources
+        return Live(GENERATION, self.sources, "epoch", datetime.now(UTC), None)
 
     def hydrate(self, generation: Generation, chunk_ids: list[UUID], principal: Principal) -> list[Hydrated]:
         assert generation is GENERATION

@@ -117,7 +117,8 @@ class SearchAnswer(BaseModel):
     results: list[SearchResult]
     legs: list[Retriever] = Field(description="The retrievers that served this answer.")
     degraded: list[str] = Field(
-        description="Parts of the search that are incomplete. `refill`: more passages may exist than were examined."
+        description="Parts of the search that are incomplete. `refill`: more passages may exist than were examined. "
+        "`cache`: the cache could not be used; the answer is complete, but took longer."
     )
     nothing_relevant: bool = Field(
         description="True if no passage was found, or if no passage found contains a word of the question (BM25 terms) "
@@ -127,7 +128,9 @@ class SearchAnswer(BaseModel):
     generation: int
     took_ms: float
     request_id: str
-    cached: Literal[False] = False
+    cached: bool = Field(
+        False, description="True if it was computed for an earlier or a concurrent equal search of yours."
+    )
 
 
 class ChunkCounts(BaseModel):

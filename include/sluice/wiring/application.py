@@ -25,6 +25,7 @@ from sluice.wiring.clients import (
     make_entities,
     make_extractor,
     make_graph,
+    make_search_cache,
     make_tokenizer,
     make_vectors,
     optional_pings,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from sluice.pipeline.scanning import Listing
     from sluice.pipeline.stages import Pipeline
     from sluice.pipeline.vanished_documents import VanishedDocuments
+    from sluice.retrieval.encrypted_cache import EncryptedCache
     from sluice.retrieval.searching import SearchOutcome
 
 
@@ -96,9 +98,13 @@ class Sluice:
         self.embedder: Callable[[str], Embedder] = partial(make_embedder, settings=settings, serving=serving)
         self.entities: Callable[[str], EntityExtractor | None] = make_entities
         self.gate_rules = _gate_rules(settings)  # of all collections, by suite and code
+        # Only the query service caches: an operator's command reads the stores as they are.
+        self.search_cache: EncryptedCache | None = make_search_cache(settings) if serving else None
         if serving:
             self.search = self._make_search()  # before the first callers come: several may come at once
         self._closing = [ledger.dispose, keys.dispose, vectors.close, *([graph.close] if graph else [])]
+        if self.search_cache is not None:
+            self._closing.append(self.search_cache.store.close)
 
     def close(self) -> None:
         """Closes every connection."""
@@ -313,11 +319,17 @@ class Sluice:
     def _make_search(self) -> Search:
         """The search function. It caches the vectors of recent questions for the life of the process."""
         from sluice.embedding.bm25 import sparse_query
+        from sluice.retrieval.cached_search import CachedSearch
         from sluice.retrieval.query_vectors import QueryVectors
         from sluice.retrieval.searching import SearchPorts, search
 
-        vectors = QueryVectors(self.embedder)
-        return partial(search, SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query))
+        cache, ttl_s = self.search_cache, self.settings.search_cache_ttl_s
+        vectors = QueryVectors(self.embedder, shared=cache, ttl_s=ttl_s)
+        ports = SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query)
+        if cache is None:
+            return partial(search, ports)
+        wait_s = self.settings.query_timeout_s
+        return CachedSearch(partial(search, ports), self.catalog, cache, ttl_s=ttl_s, wait_s=wait_s)
 
 
 def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:

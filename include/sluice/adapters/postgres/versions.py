@@ -12,7 +12,6 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities, quality, quotas, staging
-from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.entities import IDS
 from sluice.adapters.postgres.expiry import expiry, keep_retention
 from sluice.adapters.postgres.leases import RUNNING
@@ -173,7 +172,6 @@ class PostgresVersions(Transactions):
                 connection.execute(_ACTIVATE, values)
                 connection.execute(_REMEMBER, values)
                 resolve(connection, ids)
-                changed(connection, run.source.generation.collection_id)
             entities.forget(connection, touched)
             return [row.document_id for row in pending if row.document_id in beyond]
 
@@ -218,7 +216,6 @@ def retire(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> No
     connection.execute(_DROP_CHUNKS, {"former": previous})
     connection.execute(quality.FORGET, values)
     resolve(connection, document_ids)
-    changed(connection, run.source.generation.collection_id)
     entities.forget(connection, touched)
 
 
