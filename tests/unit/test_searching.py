@@ -524,7 +524,8 @@ def evaluated(embedder: str, near: float, question: str, text: str = "pumps are 
     world = World(9, scores={n: {"dense": near, "sparse": 1.0} for n in range(9)}, text=text)
     ports = replace(world.ports(), sparse_query=sparse_query)
     generation = replace(GENERATION, profile=replace(GENERATION.profile, embedder=embedder))
-    world.live = lambda collection, principal: (generation, world.sources)  # type: ignore[method-assign]
+    live = replace(world.live("docs", READER), generation=generation)
+    world.live = lambda collection, principal: live  # type: ignore[method-assign]
     world.hydrate = lambda generation, chunk_ids, principal: [  # type: ignore[method-assign]
         world._row(world.numbers[each]) for each in chunk_ids
     ]
