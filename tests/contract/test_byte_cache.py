@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from sluice.adapters.redis import RedisCache
+from sluice.adapters.redis_cache import RedisCache
 from sluice.errors import Unavailable
 from sluice.ports.byte_cache import ByteCache
 from support.byte_caches import MemoryCache, Valkey, valkey

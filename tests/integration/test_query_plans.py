@@ -191,7 +191,11 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         "chunk_ids",
         {"uq_chunks_chunk_id_version_id", "pk_versions", "pk_documents", "pk_sources"},
     ),
-    "readable sources": (catalog.SOURCES, "", {"uq_sources_tenant_id_collection_id_uri", "ix_documents_own_groups"}),
+    "readable sources and their next expiry": (
+        catalog.SOURCES,
+        "",
+        {"uq_sources_tenant_id_collection_id_uri", "ix_documents_own_groups", "ix_documents_expiring"},
+    ),
     "page of documents": (
         catalog.PAGE,
         "",
@@ -313,6 +317,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
 GUARDS = {
     "pk_collections": "foreign keys refer to it",
     "uq_collections_name": "names are global; also finds a collection by name",
+    "pk_collection_epochs": "one token a slot; a table of a few rows a collection",
     "pk_generations": "foreign keys refer to it",
     "uq_generations_live": "one live generation a collection",
     "uq_generations_physical": "no two generations share a physical collection",

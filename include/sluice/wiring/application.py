@@ -64,6 +64,8 @@ class Sluice:
 
     The command line, the API and Airflow call operations. No operation gets this object."""
 
+    search_cache: EncryptedCache | None = None  # only of the query service: a command reads the stores as they are
+
     def __init__(
         self, settings: Settings, root: Any = None, *, serving: bool = False, connections: Connections | None = None
     ) -> None:
@@ -98,9 +100,8 @@ class Sluice:
         self.embedder: Callable[[str], Embedder] = partial(make_embedder, settings=settings, serving=serving)
         self.entities: Callable[[str], EntityExtractor | None] = make_entities
         self.gate_rules = _gate_rules(settings)  # of all collections, by suite and code
-        # Only the query service caches: an operator's command reads the stores as they are.
-        self.search_cache: EncryptedCache | None = make_search_cache(settings) if serving else None
         if serving:
+            self.search_cache = make_search_cache(settings)
             self.search = self._make_search()  # before the first callers come: several may come at once
         self._closing = [ledger.dispose, keys.dispose, vectors.close, *([graph.close] if graph else [])]
         if self.search_cache is not None:

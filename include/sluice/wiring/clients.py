@@ -120,7 +120,7 @@ def make_search_cache(settings: Settings) -> EncryptedCache | None:
     url = settings.redis_url.get_secret_value()
     if settings.search_cache == "off" or not url:
         return None
-    from sluice.adapters.redis import RedisCache
+    from sluice.adapters.redis_cache import RedisCache
     from sluice.retrieval.encrypted_cache import EncryptedCache
 
     secret = derived_key(parse_master_key(required(settings, "master_key")), "sluice search cache")
