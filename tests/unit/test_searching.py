@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -134,7 +135,7 @@ class World:
         return SearchPorts(fake, fake, fake, lambda embedder, text, who: np.ones(4, np.float32), terms)
 
 
-def terms(question: str, index_key: bytes) -> SparseVector:
+def terms(question: str, index_key: bytes, languages: Sequence[str]) -> SparseVector:
     words = [] if question == "the of" else question.split()
     return SparseVector(np.arange(len(words), dtype=np.uint32), np.ones(len(words), np.float32))
 
@@ -467,7 +468,7 @@ def test_bm25_scores_would_count_the_words_of_other_tenants() -> None:
         word = SparseVector(np.ones(1, np.uint32), np.ones(1, np.float32))
         asked = VectorQuery(None, word, "acme", (SOURCE,), {}, 5)
         raw = vectors.search(GENERATION, asked)[0].scores["sparse"]
-        ports = replace(world.ports(), vectors=vectors, sparse_query=lambda question, key: word)
+        ports = replace(world.ports(), vectors=vectors, sparse_query=lambda question, key, languages: word)
         outcome = search(ports, SearchRequest("word", "docs", 5, explain=True), READER)
         return raw, [each.score for each in outcome.passages], [dict(each.scores) for each in outcome.passages]
 

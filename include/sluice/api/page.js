@@ -88,7 +88,7 @@ function showAnswer(answer, question) {
   const reveal = () => results.replaceChildren(...answer.results.map((result, index) => resultItem(result, index + 1, stems, tenant.value)));
   const hidden = answer.nothing_relevant && answer.results.length;
   if (!hidden) reveal();
-  const by = answer.legs.map((leg) => ({ dense: "meaning", sparse: "words" })[leg]).join(" and ");
+  const by = answer.legs.map((leg) => ({ dense: "meaning", sparse: "words", graph: "links" })[leg]).join(", ").replace(/, ([a-z]+)$/, " and $1");
   const lacking = answer.degraded.filter((part) => part !== "cache"); // without its cache an answer is complete
   const cut = lacking.length ? ` Incomplete (${lacking.join(", ")}): there may be more.` : "";
   const count = hidden ? "No relevant passage" : plural(answer.results.length, "passage");
@@ -106,9 +106,9 @@ async function ask(event) {
     query.focus();
     return;
   }
-  const legs = ["dense", "sparse"].filter((leg) => $(leg).checked);
+  const legs = ["dense", "sparse", "graph"].filter((leg) => $(leg).checked);
   if (!legs.length) {
-    say("Tick meaning, words or both.");
+    say("Tick meaning, words or links.");
     $("dense").focus();
     return;
   }

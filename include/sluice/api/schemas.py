@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
 
-from sluice.model.search import Retriever
+from sluice.model.search import RETRIEVERS, Retriever
 from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
-
-
-def _no_graph_leg(value: Any) -> Any:
-    if value == "graph":
-        raise ValueError("the retriever graph is not part of this release; use dense, sparse or both")
-    return value
 
 
 class SearchBody(BaseModel):
@@ -36,11 +30,12 @@ class SearchBody(BaseModel):
         description="Declared metadata field → value (equals), list (any of), or {gt, gte, lt, lte} (range).",
         examples=[{"language": "en", "category": ["guide", "faq"], "year": {"gte": 2024}}],
     )
-    legs: list[Annotated[Retriever, BeforeValidator(_no_graph_leg)]] = Field(
-        ["dense", "sparse"],
+    legs: list[Retriever] = Field(
+        list(RETRIEVERS),
         min_length=1,
         max_length=10,
-        description="The retrievers to use. dense: by meaning; sparse: by words (BM25).",
+        description="The retrievers to use. dense: by meaning; sparse: by words (BM25); graph: passages about names in "
+        "the question or in the passages that the others find.",
     )
     rerank: StrictBool = Field(False, description="No reranker is configured in this release: only false.")
     explain: StrictBool = Field(
@@ -78,10 +73,22 @@ class Location(BaseModel):
     headings: list[str] = Field(description="From the outermost heading to the innermost.")
 
 
+class GraphPath(BaseModel):
+    """The strongest link that leads to a passage."""
+
+    from_chunk_id: UUID | None = Field(description="The passage that names the entity; null: the question names it.")
+    entity: str
+    relation: Literal["about", "mentions"] = Field(
+        description="about: the passage begins a document or section with this name; mentions: it contains the name."
+    )
+
+
 class Explanation(BaseModel):
     legs: dict[str, float] = Field(
-        description="Score of this passage in each retriever; without sparse where no word matches."
+        description="Score of this passage in each retriever; without sparse where no word matches, without graph "
+        "where no link leads to it. sparse and graph show the rank in this answer alone."
     )
+    path: GraphPath | None = Field(None, description="With the retriever graph, where a link leads to the passage.")
     generation: int
     run_id: UUID
 
@@ -122,8 +129,9 @@ class SearchAnswer(BaseModel):
     )
     nothing_relevant: bool = Field(
         description="True if no passage was found, or if no passage found contains a word of the question (BM25 terms) "
-        "and all are less similar to it than the embedder's threshold: minilm 0.40, wordllama 0.45; with hash only the "
-        "words count. The results are then still the nearest passages; do not use them as an answer."
+        "and all are less similar to it than the embedder's threshold: minilm 0.40, "
+        "bge-small 0.70, wordllama 0.45; with hash only the words count. "
+        "The results are then still the nearest passages; do not use them as an answer."
     )
     generation: int
     took_ms: float
@@ -139,12 +147,25 @@ class ChunkCounts(BaseModel):
     neo4j: int | None = None
 
 
+Languages = Field(
+    description="Documents by language (ISO 639-3 code), as detected at ingest; without those whose language is not "
+    "known, e.g. because they are too short, or were ingested by an older release.",
+    examples=[{"eng": 120, "deu": 14}],
+)
+LanguageWarning = Field(
+    description="Set if at least a tenth of the documents are in languages that the embedder does not represent: the "
+    "languages, and what to do."
+)
+
+
 class CollectionSummary(BaseModel):
     name: str
     generation: int
     documents: int
     chunks: int
     quarantined: int
+    languages: dict[str, int] = Languages
+    language_warning: str | None = LanguageWarning
 
 
 class CollectionList(BaseModel):
@@ -162,6 +183,8 @@ class CollectionDetail(BaseModel):
         "only some of the tenant's groups (the stores count for the whole tenant)."
     )
     quarantined: int
+    languages: dict[str, int] = Languages
+    language_warning: str | None = LanguageWarning
     chunker: str
     embedder: str
     entities: str

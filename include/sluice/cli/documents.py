@@ -1,9 +1,8 @@
-"""Commands: ingest, search and eval."""
+"""Commands: ingest and search."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -151,33 +150,3 @@ def _filter(text: str) -> tuple[str, Any]:
             wrong = f"{value!r} begins like JSON, but is not valid JSON."
             raise typer.BadParameter(wrong, param_hint="--filter") from None
         return field, value
-
-
-def evaluate(
-    queries: Annotated[Path, typer.Option(help='queries.jsonl: {"_id", "text"} a line.')],
-    qrels: Annotated[Path, typer.Option(help="TSV: query-id, corpus-id, score.")],
-    collection: Collection = "docs",
-    tenant: Tenant = "default",
-    json_: Json = False,
-) -> None:
-    """Measure nDCG@10, recall@10, MRR and all-gold@10 of a collection. A document ranks as its best passage."""
-    from sluice.model.search import SearchRequest
-    from sluice.retrieval import metrics
-
-    relevant = metrics.read_qrels(qrels)
-    texts = {qid: text for qid, text in metrics.read_queries(queries).items() if qid in relevant}
-    with opened() as sluice:
-        ask, who = sluice.search, operator(tenant)
-        rankings = {
-            qid: metrics.collapse(ask(SearchRequest(text[:2000], collection, 30), who).passages)
-            for qid, text in texts.items()
-        }
-    figures = metrics.evaluate(rankings, relevant)
-    intervals = figures["intervals"]
-    lines = [
-        f"{name}: {value:.4f}"
-        + (f"  [{intervals[name][0]:.4f}, {intervals[name][1]:.4f}]" if name in intervals else "")
-        for name, value in figures.items()
-        if name not in ("intervals", "queries")
-    ]
-    tell(figures, json_, f"{figures['queries']} queries, 95 % bootstrap intervals", *lines)

@@ -66,7 +66,8 @@ def embed(
         computed, tokens = computed + spent.texts, tokens + spent.tokens
         on_texts(spent.texts)
     documents = [document for document in documents if all(chunk.text_hash in known for chunk in document.chunks)]
-    terms = iter(sparse([text for document in documents for text in _sparse_texts(document)], index_key))
+    languages = [document.document.language for document in documents for _ in document.chunks]
+    terms = iter(sparse([text for document in documents for text in _sparse_texts(document)], index_key, languages))
     embedded = [
         EmbeddedDocument(
             document.document,

@@ -90,6 +90,7 @@ def encrypted_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> E
         sealed_text=cipher.encrypt_text("text", document.text),
         sealed_metadata=cipher.encrypt_json("metadata", document.metadata),
         chunks=tuple(_encrypted_chunk(each.chunk, cipher) for each in embedded.chunks),
+        language=document.language,
     )
 
 

@@ -97,7 +97,7 @@ class Rebuilder:
             rebuilt = [self._chunk(chunk, title, cipher, index_key) for chunk in own]
             metadata = cipher.decrypt_json("metadata", first.sealed_metadata)
             item = WorkItem(first.document_id, ListingEntry("", "", "", 0), new=False)
-            document = Document(item, first.mime, title, "", b"", metadata)
+            document = Document(item, first.mime, title, "", b"", metadata, language=first.language)
             yield ChunkedDocument(document, tuple(each for each in rebuilt if each is not None))
 
     def _chunk(self, row: LedgerChunk, title: str, cipher: Cipher, index_key: bytes) -> Chunk | None:

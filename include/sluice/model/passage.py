@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sluice.model.gates import GateRow, GateTotal
 from sluice.model.generation import Profile
+from sluice.model.search import GraphPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +74,5 @@ class Passage:
     generation: int
     run_id: UUID
     scores: Mapping[str, float] = field(default_factory=dict)
+    path: GraphPath | None = None  # the strongest link that leads to it
     similarity: float | None = None  # cosine similarity to the query, where requested

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sluice.model.chunk import SparseVector, Vector
 
-Retriever = Literal["dense", "sparse"]
+Retriever = Literal["dense", "sparse", "graph"]
 RETRIEVERS: tuple[Retriever, ...] = get_args(Retriever)
+VECTOR_RETRIEVERS: tuple[Retriever, ...] = ("dense", "sparse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,21 @@ class VectorQuery:
     sources: tuple[UUID, ...]  # sources that the principal may read, as the ledger decides
     filters: Mapping[str, Any]
     limit: int  # candidates of each retriever
+    among: tuple[UUID, ...] | None = None  # only these chunks; None: all
 
     @property
     def retrievers(self) -> tuple[Retriever, ...]:
         """The retrievers that this query uses."""
-        return tuple(name for name in RETRIEVERS if getattr(self, name) is not None)
+        return tuple(name for name in VECTOR_RETRIEVERS if getattr(self, name) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPath:
+    """The strongest link that leads to a passage: from the question (None) or from another passage, by an entity."""
+
+    from_chunk_id: UUID | None
+    entity: str  # as the question or the other passage spells it
+    relation: Literal["about", "mentions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +58,10 @@ class Candidate:
 
     chunk_id: UUID
     # By retriever: cosine similarity to the question (dense), BM25 (sparse; absent where no term of the question
-    # matches).
+    # matches), strength of the links that lead to it (graph; absent where none does).
     scores: Mapping[str, float]
     score: float = 0.0  # fused
+    path: GraphPath | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from sluice.model.passage import Passage
@@ -32,6 +33,8 @@ def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
         result["similarity"] = passage.similarity
     if explain:
         result["explain"] = {"legs": dict(passage.scores), **_named(passage, ("generation", "run_id"))}
+        if passage.path is not None:
+            result["explain"]["path"] = asdict(passage.path)
     return result
 
 

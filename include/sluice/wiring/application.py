@@ -16,7 +16,7 @@ from sluice.model.search import SearchRequest
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, Keyring
 from sluice.ports.ledger import Ledger
-from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.projections import GraphIndex, PassageLinks, VectorIndex
 from sluice.ports.readers import Connections, OpenSource
 from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
@@ -25,6 +25,7 @@ from sluice.wiring.clients import (
     make_entities,
     make_extractor,
     make_graph,
+    make_graph_retriever,
     make_search_cache,
     make_tokenizer,
     make_vectors,
@@ -37,6 +38,7 @@ from sluice.wiring.readers import environment_connection, git_cache, make_reader
 if TYPE_CHECKING:
     from sluice.indexing.stores import Stores
     from sluice.maintenance.deletion import Deleting
+    from sluice.maintenance.evaluation import Evaluating
     from sluice.maintenance.history import HistoryPruning
     from sluice.maintenance.purging import Purging
     from sluice.maintenance.reconciliation import Reconciling
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from sluice.pipeline.stages import Pipeline
     from sluice.pipeline.vanished_documents import VanishedDocuments
     from sluice.retrieval.encrypted_cache import EncryptedCache
+    from sluice.retrieval.feedback import Listening
+    from sluice.retrieval.golden import Golden
     from sluice.retrieval.searching import SearchOutcome
 
 
@@ -94,6 +98,7 @@ class Sluice:
         vectors, graph = make_vectors(settings, serving), make_graph(settings, serving)
         self.vectors: VectorIndex = vectors
         self.graph: GraphIndex | None = graph  # None: graph is off
+        self.links: PassageLinks | None = graph
         self.blobs: Blobs = UPathBlobs(root if root is not None else settings.artefacts)
         connections, saved = connections or environment_connection, self.ledger.sources.saved
         self.reader: OpenSource = partial(make_reader, settings, connections, self.blobs, self.keyring, saved)
@@ -272,6 +277,7 @@ class Sluice:
             stores=self.stores,
             recorder=self._recorder,
             quarantine=self._quarantine,
+            golden=self.golden,
         )
 
     @cached_property
@@ -294,6 +300,8 @@ class Sluice:
             quarantine=settings.quarantine_keep_days,
             mirrors=settings.git_keep_days,
             lineage=settings.lineage_days,
+            evaluations=settings.evaluations_keep_days,
+            feedback=settings.feedback_keep_days,
         )
         artefacts, mirrors = settings.artefacts_keep_days, git_cache(settings)
         return HistoryPruning(ledger.pruning, ledger.retention, self.keyring, keep_days, artefacts, mirrors)
@@ -311,6 +319,29 @@ class Sluice:
         )
         return Reconciling(ledger.collections, ledger.reconciliation, ledger.outbox, self.stores, objects, rebuilder)
 
+    # --- evaluation
+
+    @cached_property
+    def golden(self) -> Golden:
+        from sluice.retrieval.golden import Golden
+
+        return Golden(self.ledger.golden, self.keyring)
+
+    @cached_property
+    def evaluation(self) -> Evaluating:
+        from sluice.maintenance.evaluation import Evaluating
+
+        ledger = self.ledger
+        parts = (ledger.collections, self.golden, ledger.evaluations, ledger.quality)
+        return Evaluating(*parts, self.search, self.gate_rules)
+
+    @cached_property
+    def feedback(self) -> Listening:
+        from sluice.retrieval.feedback import FeedbackRules, Listening
+
+        rules = FeedbackRules(self.settings.feedback_callers, self.settings.feedback_per_hour)
+        return Listening(self.catalog, self.ledger.feedback, self.golden, rules)
+
     # --- search
 
     @cached_property
@@ -325,8 +356,8 @@ class Sluice:
         from sluice.retrieval.searching import SearchPorts, search
 
         cache, ttl_s = self.search_cache, self.settings.search_cache_ttl_s
-        vectors = QueryVectors(self.embedder, shared=cache, ttl_s=ttl_s)
-        ports = SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query)
+        vectors, graph = QueryVectors(self.embedder, shared=cache, ttl_s=ttl_s), make_graph_retriever(self.links)
+        ports = SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query, graph)
         if cache is None:
             return partial(search, ports)
         wait_s = self.settings.query_timeout_s

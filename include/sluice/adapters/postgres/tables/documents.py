@@ -106,6 +106,7 @@ class VersionRow(LedgerBase):
         CheckConstraint("size_bytes >= 0", name="size_bytes"),
         CheckConstraint("(number IS NULL) = (state = 'pending') AND number >= 1", name="number"),
         CheckConstraint("(activated_at IS NULL) = (state = 'pending')", name="activated_at"),
+        CheckConstraint("language ~ '^[a-z]{3}$'", name="language"),
         UniqueConstraint("document_id", "generation", "number"),
         Index(
             "uq_versions_active",
@@ -138,6 +139,9 @@ class VersionRow(LedgerBase):
     sealed_title: Mapped[bytes] = mapped_column(comment="Title, encrypted under the document's key.")
     sealed_text: Mapped[bytes] = mapped_column(comment="Extracted text, encrypted under the document's key.")
     sealed_metadata: Mapped[bytes] = mapped_column(comment="Metadata as JSON, encrypted under the document's key.")
+    language: Mapped[str | None] = mapped_column(
+        comment="ISO 639-3 code of the language in which its terms are analysed; null: not known, as English."
+    )
     run_id: Mapped[OfRun] = mapped_column(comment="The run that made it.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was staged.")
     activated_at: Mapped[datetime | None] = mapped_column(comment="When it began to be served.")
