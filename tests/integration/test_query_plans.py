@@ -227,7 +227,11 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     ),
     "full text: candidates": (full_text.scored(rare=1, terms=2), "", {"ix_chunk_terms_terms"}),
     "full text: sample": (full_text.SAMPLED, "", {"ix_chunk_terms_sample"}),
-    "readable sources": (catalog.SOURCES, "", {"uq_sources_tenant_id_collection_id_uri", "ix_documents_own_groups"}),
+    "readable sources and their next expiry": (
+        catalog.SOURCES,
+        "",
+        {"uq_sources_tenant_id_collection_id_uri", "ix_documents_own_groups", "ix_documents_expiring"},
+    ),
     "page of documents": (
         catalog.PAGE,
         "",
@@ -374,6 +378,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
 GUARDS = {
     "pk_collections": "foreign keys refer to it",
     "uq_collections_name": "names are global; also finds a collection by name",
+    "pk_collection_epochs": "one token a slot; a table of a few rows a collection",
     "pk_generations": "foreign keys refer to it",
     "uq_generations_live": "one live generation a collection",
     "uq_generations_physical": "no two generations share a physical collection",

@@ -18,6 +18,7 @@ from functools import partial
 from uuid import UUID
 
 from sluice.errors import BadRequest, NotFound
+from sluice.model.catalog import Live
 from sluice.model.chunk import SparseVector, Vector
 from sluice.model.filters import Condition, parse_filters
 from sluice.model.generation import Generation
@@ -81,17 +82,19 @@ class SearchOutcome:
     generation: int
     took_ms: float
     nothing_relevant: bool = False
+    cached: bool = False  # computed for an earlier or a concurrent search
 
 
-def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> SearchOutcome:
+def search(ports: SearchPorts, request: SearchRequest, principal: Principal, live: Live | None = None) -> SearchOutcome:
     """Returns the best passages first; equal scores are ordered by chunk id, so that the same question gives the same
-    result.
+    result. `live`: what `Catalog.live` has just returned for this request; default: it is read.
 
     Raises BadRequest (invalid request), NotFound (no such collection for this tenant), Unavailable.
     """
     started = time.perf_counter()
-    question = _checked_question(request)
-    generation, sources = ports.catalog.live(request.collection, principal)
+    question = checked_question(request)
+    live = live or ports.catalog.live(request.collection, principal)
+    generation, sources = live.generation, live.sources
     # Before any work, because it raises for an invalid request.
     conditions = parse_filters(request.filters, generation.filter_fields)
     query, lost = _encoded(ports, request, principal, generation, question, sources)
@@ -131,13 +134,14 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
 
 def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Principal) -> Passage:
     """Returns one passage that is served now; its score is 0. Raises NotFound, Unavailable."""
-    generation, _ = catalog.live(catalog.lineage(principal, chunk_id).collection, principal)
+    generation = catalog.live(catalog.lineage(principal, chunk_id).collection, principal).generation
     for found in Passages(catalog, keyring, generation, principal).read([Candidate(chunk_id, {})], (), 1):
         return found
     raise NotFound(f"There is no passage {chunk_id} that you may read.")
 
 
-def _checked_question(request: SearchRequest) -> str:
+def checked_question(request: SearchRequest) -> str:
+    """Returns the question. Raises BadRequest for an invalid request; filters are checked later."""
     question = request.query.strip()
     if not 1 <= len(question) <= MAX_QUERY_CHARS:
         raise BadRequest(
