@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sluice.adapters.qdrant.index import QdrantIndex
@@ -224,12 +224,20 @@ _WANTED = st.one_of(
     st.fixed_dictionaries({"gte": _NUMBERS, "none": _LISTS}),
 )
 _FILTERS = st.dictionaries(st.sampled_from(FIELDS), _WANTED, min_size=1, max_size=2)
+# Without shrinking, which would ask the engine thousands of times.
+_MANY = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def test_any_filter_finds_what_holds_of_any_metadata(index: VectorIndex, generation: Generation) -> None:
     """The index finds all documents for which the conditions hold; others only where a condition is inexact."""
 
-    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @_MANY
     @given(st.lists(_METADATA, min_size=8, max_size=8), st.lists(_FILTERS, min_size=6, max_size=6))
     def check(documents: list[dict[str, Any]], asked: list[dict[str, Any]]) -> None:
         points = [_point(seed, meta=filterable(meta, FIELDS)) for seed, meta in enumerate(documents)]
@@ -263,6 +271,9 @@ def test_big_integers_are_found_with_their_neighbours_at_most(index: VectorIndex
         {"lt": 2**53 + 1},
         {"gte": 2**60, "lt": 2**63 - 1},
         {"gt": 5, "lt": 2**53 - 1},
+        {"none": [2**53]},
+        {"none": [2**53 - 1]},
+        {"none": [2**60 + 1, 2**53 - 1]},
     ):
         filters = {"year": wanted}
         (condition,) = parse_filters(filters, FIELDS)
