@@ -207,7 +207,7 @@ _DATES = st.one_of(
     ),
 )
 _SCALARS = st.one_of(_NUMBERS, _TEXTS, _DATES, st.booleans())
-_VALUES = st.one_of(
+_VALUES: st.SearchStrategy[Any] = st.one_of(
     _SCALARS,
     st.sampled_from([None, float("nan"), float("inf"), 2**63, 2**70, [], [None], [[]], {}, {"a": 1}, ["a", None]]),
     st.lists(_SCALARS, max_size=3),

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
 
 from sluice.model.search import Retriever
+from sluice.retrieval.neighbours import MAX_CONTEXT
 from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 
 
@@ -33,8 +34,9 @@ class SearchBody(BaseModel):
     filters: dict[str, Any] = Field(
         default_factory=dict,
         max_length=20,
-        description="Declared metadata field → value (equals), list (any of), or {gt, gte, lt, lte} (range).",
-        examples=[{"language": "en", "category": ["guide", "faq"], "year": {"gte": 2024}}],
+        description="Declared metadata field → value (equals), list (any of), or an object of conditions, which must all "
+        "hold: any, none (lists), exists (true, false), gt, gte, lt, lte (numbers, or dates).",
+        examples=[{"language": "en", "category": {"none": ["draft"], "exists": True}, "year": {"gte": 2024}}],
     )
     legs: list[Annotated[Retriever, BeforeValidator(_no_graph_leg)]] = Field(
         ["dense", "sparse"],
@@ -42,9 +44,30 @@ class SearchBody(BaseModel):
         max_length=10,
         description="The retrievers to use. dense: by meaning; sparse: by words (BM25).",
     )
-    rerank: StrictBool = Field(False, description="No reranker is configured in this release: only false.")
+    rerank: StrictBool | None = Field(
+        None,
+        description="Reorder the best passages by the reranker of SLUICE_RERANKER. Not given: if one is configured. "
+        "true without one is a 422.",
+    )
     explain: StrictBool = Field(
-        False, description="Add each result's score per retriever, generation, run and similarity."
+        False,
+        description="Add each result's scores and ranks (per retriever, fused, reranker), generation, run and "
+        "similarity.",
+    )
+    duplicates: StrictBool = Field(
+        False,
+        description="true: near-duplicates are results, too. false: of passages with nearly the same text, only the "
+        "best one is a result, and it names the others.",
+    )
+    diversity: StrictFloat = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Maximal marginal relevance: 0 orders by relevance alone; up to 1, passages that resemble better "
+        "ones come later.",
+    )
+    context: StrictInt = Field(
+        0, ge=0, le=MAX_CONTEXT, description="Neighbouring chunks on each side whose text is added to each passage."
     )
     min_score: StrictFloat | None = Field(
         None,
@@ -63,13 +86,6 @@ class SearchBody(BaseModel):
             raise ValueError("contains a NUL character; remove it")
         return value
 
-    @field_validator("rerank")
-    @classmethod
-    def _no_reranker(cls, value: bool) -> bool:
-        if value:
-            raise ValueError("no reranker is configured; leave it out or send false")
-        return value
-
 
 class Location(BaseModel):
     start: int = Field(description="First character in the document's extracted text.")
@@ -80,10 +96,28 @@ class Location(BaseModel):
 
 class Explanation(BaseModel):
     legs: dict[str, float] = Field(
-        description="Score of this passage in each retriever; without sparse where no word matches."
+        description="Score of this passage in each retriever; without sparse where no word matches. dense: cosine "
+        "similarity; sparse: by its rank in this answer."
     )
+    ranks: dict[str, int] = Field(
+        description="Rank among the results of this answer, from 1: of each retriever, of the fused score (fused), of "
+        "the reranker (rerank)."
+    )
+    rerank: float | None = Field(None, description="The reranker's score, on the scale of its model.")
     generation: int
     run_id: UUID
+
+
+class Surroundings(BaseModel):
+    before: str = Field(description="Text before the passage; chunks of other results are not repeated.")
+    after: str = Field(description="Text after the passage.")
+    start: int = Field(description="First character of passage and context in the extracted text.")
+    end: int = Field(description="One past the last character.")
+
+
+class Reason(BaseModel):
+    code: Literal["filters_contradict", "no_terms", "below_min_score", "filters_match_nothing", "no_match"]
+    detail: str = Field(description="A sentence for the user.")
 
 
 class ShownPassage(BaseModel):
@@ -102,14 +136,19 @@ class ShownPassage(BaseModel):
 
 class SearchResult(ShownPassage):
     score: float = Field(
-        description="Compare it within this answer only. If the retriever sparse was used, it shows the rank alone; "
-        "otherwise it is the cosine similarity."
+        description="Compare it within this answer only. If the retriever sparse, a reranker or diversity was used, it "
+        "shows the rank alone; otherwise it is the cosine similarity."
     )
     similarity: float | None = Field(
         None,
         description="Cosine similarity to the question, -1 to 1. Only with `min_score` or `explain`, and the retriever "
         "dense.",
     )
+    duplicates: list[UUID] = Field(
+        default_factory=list,
+        description="Chunk ids of near-duplicates that you may read and that were left out. Absent: none.",
+    )
+    context: Surroundings | None = Field(None, description="Only with `context` in the request.")
     explain: Explanation | None = None
 
 
@@ -117,13 +156,16 @@ class SearchAnswer(BaseModel):
     results: list[SearchResult]
     legs: list[Retriever] = Field(description="The retrievers that served this answer.")
     degraded: list[str] = Field(
-        description="Parts of the search that are incomplete. `refill`: more passages may exist than were examined."
+        description="Parts of the search that are incomplete. `refill`: more passages may exist than were examined. "
+        "`rerank`, `diversity`: the step failed or was late; the order is without it. `context`: some passages have "
+        "none, because their document was changed meanwhile."
     )
     nothing_relevant: bool = Field(
         description="True if no passage was found, or if no passage found contains a word of the question (BM25 terms) "
         "and all are less similar to it than the embedder's threshold: minilm 0.40, wordllama 0.45; with hash only the "
         "words count. The results are then still the nearest passages; do not use them as an answer."
     )
+    reason: Reason | None = Field(None, description="Why there is no result. Absent if there is one.")
     generation: int
     took_ms: float
     request_id: str

@@ -171,10 +171,11 @@ def contradiction(conditions: Sequence[Condition]) -> str | None:
 
 def _is_empty(condition: Between) -> bool:
     """Returns whether a lower bound is above an upper one, or equal to it while one of the two is excluded."""
+    bounds: Mapping[str, Any] = condition.bounds  # all of one kind
     return any(
         low > high or (low == high and (lower, upper) != ("gte", "lte"))
-        for lower, low in condition.bounds.items()
-        for upper, high in condition.bounds.items()
+        for lower, low in bounds.items()
+        for upper, high in bounds.items()
         if lower.startswith("g") and upper.startswith("l")
     )
 

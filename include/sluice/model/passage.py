@@ -54,6 +54,16 @@ class PassageLineage:
 
 
 @dataclass(frozen=True, slots=True)
+class PassageContext:
+    """Text around a passage, from the same version. `start`, `end`: offsets of the passage together with it."""
+
+    before: str
+    after: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """One search result with its citation."""
 
@@ -74,3 +84,8 @@ class Passage:
     run_id: UUID
     scores: Mapping[str, float] = field(default_factory=dict)
     similarity: float | None = None  # cosine similarity to the query, where requested
+    # Rank among the passages of the result, from 1: by retriever, of the fused score (fused), of the reranker (rerank).
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    rerank: float | None = None  # the reranker's score
+    duplicates: tuple[UUID, ...] = ()  # chunk ids of near-duplicates that were left out
+    context: PassageContext | None = None  # where requested

@@ -19,9 +19,13 @@ class SearchRequest:
     collection: str
     top_k: int = 10
     retrievers: tuple[Retriever, ...] = RETRIEVERS
-    filters: Mapping[str, Any] = field(default_factory=dict)  # field → scalar | list | {gt,gte,lt,lte}
+    filters: Mapping[str, Any] = field(default_factory=dict)  # field → scalar | list | {any,none,exists,gt,gte,lt,lte}
     explain: bool = False
     min_score: float | None = None  # lowest cosine similarity of query and passage, 0 to 1
+    duplicates: bool = False  # whether near-duplicates of a passage are results, too
+    diversity: float = 0.0  # weight of differences between the passages against relevance, 0 to 1
+    context: int = 0  # neighbouring chunks on each side of a passage, whose text is returned with it
+    rerank: bool | None = None  # None: if a reranker is configured
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,29 @@ class Candidate:
     # matches).
     scores: Mapping[str, float]
     score: float = 0.0  # fused
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyReason:
+    """Why a search has no results. `code`: filters_contradict, no_terms, below_min_score, filters_match_nothing,
+    no_match. `detail`: a sentence for the user."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A chunk near a passage in the same version, from one state of the ledger. Its text is still encrypted."""
+
+    passage_id: UUID  # chunk id of the passage
+    version: int
+    chunk_id: UUID
+    document_id: UUID
+    distance: int  # in chunks; negative: before the passage
+    start: int
+    end: int
+    sealed_text: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool 
         "legs": list(outcome.retrievers),
         "degraded": list(outcome.degraded),
         **_named(outcome, _OUTCOME),
+        **({"reason": _named(outcome.reason, ("code", "detail"))} if outcome.reason else {}),
         "request_id": request_id,
         "cached": False,
     }
@@ -31,9 +32,22 @@ def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
     result |= _named(passage, _ORIGIN)
     if passage.similarity is not None:
         result["similarity"] = passage.similarity
+    if passage.duplicates:
+        result["duplicates"] = list(passage.duplicates)
+    if passage.context is not None:
+        result["context"] = _named(passage.context, ("before", "after", "start", "end"))
     if explain:
-        result["explain"] = {"legs": dict(passage.scores), **_named(passage, ("generation", "run_id"))}
+        result["explain"] = _explanation(passage)
     return result
+
+
+def _explanation(passage: Passage) -> dict[str, Any]:
+    """Scores and ranks of a passage. Without a score of its own that could be shown (docs/decisions/0038), the fused
+    order is shown by its rank."""
+    explanation = {"legs": dict(passage.scores), "ranks": dict(passage.ranks)}
+    if passage.rerank is not None:
+        explanation["rerank"] = passage.rerank
+    return {**explanation, **_named(passage, ("generation", "run_id"))}
 
 
 def _named(value: object, names: tuple[str, ...]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from sluice.wiring.clients import (
     make_entities,
     make_extractor,
     make_graph,
+    make_reranker,
     make_tokenizer,
     make_vectors,
     optional_pings,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from sluice.pipeline.scanning import Listing
     from sluice.pipeline.stages import Pipeline
     from sluice.pipeline.vanished_documents import VanishedDocuments
+    from sluice.retrieval.reranking import Reranking
     from sluice.retrieval.searching import SearchOutcome
 
 
@@ -316,8 +318,18 @@ class Sluice:
         from sluice.retrieval.query_vectors import QueryVectors
         from sluice.retrieval.searching import SearchPorts, search
 
-        vectors = QueryVectors(self.embedder)
-        return partial(search, SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query))
+        vectors, reranking = QueryVectors(self.embedder), self._reranking()
+        ports = SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query, reranking)
+        return partial(search, ports)
+
+    def _reranking(self) -> Reranking | None:
+        from sluice.retrieval.reranking import Reranking
+
+        settings = self.settings
+        reranker = make_reranker(settings)
+        if reranker is None:
+            return None
+        return Reranking(reranker, settings.reranker_candidates, settings.reranker_timeout_s)
 
 
 def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:
