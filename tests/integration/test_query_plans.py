@@ -191,6 +191,11 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         "chunk_ids",
         {"uq_chunks_chunk_id_version_id", "pk_versions", "pk_documents", "pk_sources"},
     ),
+    "neighbours": (
+        catalog.NEIGHBOURS,
+        "chunk_ids",
+        {"uq_chunks_chunk_id_version_id", "pk_chunks", "pk_versions", "pk_documents", "pk_sources"},
+    ),
     "readable sources": (catalog.SOURCES, "", {"uq_sources_tenant_id_collection_id_uri", "ix_documents_own_groups"}),
     "page of documents": (
         catalog.PAGE,

@@ -34,8 +34,8 @@ class SearchBody(BaseModel):
     filters: dict[str, Any] = Field(
         default_factory=dict,
         max_length=20,
-        description="Declared metadata field → value (equals), list (any of), or an object of conditions, which must all "
-        "hold: any, none (lists), exists (true, false), gt, gte, lt, lte (numbers, or dates).",
+        description="Declared metadata field → value (equals), list (any of), or an object of conditions, all of which "
+        "must hold: any, none (lists), exists (true, false), gt, gte, lt, lte (numbers, or dates).",
         examples=[{"language": "en", "category": {"none": ["draft"], "exists": True}, "year": {"gte": 2024}}],
     )
     legs: list[Annotated[Retriever, BeforeValidator(_no_graph_leg)]] = Field(

@@ -48,7 +48,10 @@ class Reranking:
             raise
         future.add_done_callback(lambda _: self._free.release())
         try:
-            return future.result(self._timeout_s)
+            scores = future.result(self._timeout_s)
+            if len(scores) == len(texts):
+                return scores
+            log.warning("reranking skipped: %d scores for %d passages", len(scores), len(texts))
         except TimeoutError:
             log.warning("reranking skipped: no scores within %g s", self._timeout_s)
         except Exception as error:
