@@ -74,8 +74,9 @@ def _by_reciprocal_rank(lists: Sequence[Sequence[dict[str, Any]]]) -> list[dict[
 
 
 def _documents(results: Sequence[dict[str, Any]]) -> list[str]:
-    """Returns the ids of the documents, each at the rank of its best passage."""
-    return list(dict.fromkeys(result["external_id"] for result in results))
+    """Returns the ids of the documents, each at the rank of its best passage; those of near-duplicates follow it."""
+    named = (each for result in results for each in (result, *result.get("duplicates", ())))
+    return list(dict.fromkeys(each["external_id"] for each in named))
 
 
 def ingest(collection: str, corpus: Path, environment: dict[str, str]) -> None:

@@ -150,14 +150,19 @@ def test_an_unknown_collection_is_404_whatever_else_is_asked(client: TestClient)
 
 def test_near_duplicates_name_only_what_the_caller_may_read(make_world: MakeWorld) -> None:
     """The same text in a document of a group that bob does not hold."""
-    text = "The seals of all northern pumps are replaced by two engineers before the winter begins, " * 3
+    text = (
+        "The seals of all pumps are replaced by two engineers before the winter begins, because frost makes old rubber "
+        "brittle and a leaking valve in January cannot be reached under snow. They write each number into a log, which "
+        "the foreman signs, and send what is left of the stock back to our depot in spring."
+    )
     with make_world() as world:
         for rank, (name, group) in enumerate([("north", None), ("south", "legal")], start=5):
             world.publish(Text(name, "acme", "docs", text, group), rank)
-        for token, duplicates in (("ann-token", [str(named("chunk south"))]), ("bob-token", None)):
+        for token, duplicates in (("ann-token", [(str(named("chunk south")), "south.md")]), ("bob-token", [])):
             with client_of(world, token) as client:
                 results = {each["external_id"]: each for each in ask(client).json()["results"]}
                 assert "south.md" not in results
-                assert results["north.md"].get("duplicates") == duplicates
+                named_too = results["north.md"].get("duplicates", [])
+                assert [(each["chunk_id"], each["external_id"]) for each in named_too] == duplicates
                 both = {each["external_id"] for each in ask(client, duplicates=True).json()["results"]}
                 assert ("south.md" in both) == (token == "ann-token")

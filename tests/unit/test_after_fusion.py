@@ -20,6 +20,7 @@ from sluice.model.points import StoredPoint
 from sluice.model.search import Hydrated, SearchRequest
 from sluice.retrieval.arranging import ranked
 from sluice.retrieval.diversity import marginal_order
+from sluice.retrieval.metrics import collapse
 from sluice.retrieval.near_duplicates import SIMILAR, distinct
 from sluice.retrieval.reranking import Reranking
 from sluice.retrieval.search_json import search_response
@@ -37,7 +38,7 @@ def texts(*given: str, title: str = "Pumps") -> list[Passage]:
 
 
 def collapsed(passages: Sequence[Passage], most: int = 10) -> list[tuple[int, list[int]]]:
-    return [(each.chunk_id.int, [other.int for other in each.duplicates]) for each in distinct(passages, most)]
+    return [(each.chunk_id.int, [other.chunk_id.int for other in each.duplicates]) for each in distinct(passages, most)]
 
 
 # --- near-duplicates
@@ -116,7 +117,7 @@ WORDS = st.lists(st.sampled_from(["pump", "valve", "seal", "7", "8", "log"]), mi
 def test_nothing_is_lost_and_what_is_collapsed_is_similar(given_texts: list[str]) -> None:
     passages = texts(*given_texts)
     result = distinct(passages, 100)
-    ids = [each.chunk_id for each in result] + [other for each in result for other in each.duplicates]
+    ids = [each.chunk_id for each in result] + [other.chunk_id for each in result for other in each.duplicates]
     assert sorted(ids) == [each.chunk_id for each in passages]
 
     def shingles(text: str) -> set[tuple[str, ...]]:
@@ -126,7 +127,7 @@ def test_nothing_is_lost_and_what_is_collapsed_is_similar(given_texts: list[str]
 
     for each in result:
         for other in each.duplicates:
-            one, two = shingles(each.text), shingles(given_texts[other.int])
+            one, two = shingles(each.text), shingles(given_texts[other.chunk_id.int])
             assert len(one & two) >= SIMILAR * len(one | two)
 
 
@@ -148,7 +149,10 @@ def test_a_result_stays_full_when_near_duplicates_leave_it() -> None:
     outcome = ask(world)
     assert [world.numbers[each.chunk_id] for each in outcome.passages] == [0, 10, 20, 30, 40]
     assert [len(each.duplicates) for each in outcome.passages] == [9, 9, 9, 9, 0], "read until there are enough"
-    assert search_response(outcome)["results"][0]["duplicates"] == [chunk_id(number) for number in range(1, 10)]
+    named = search_response(outcome)["results"][0]["duplicates"]
+    assert [each["chunk_id"] for each in named] == [chunk_id(number) for number in range(1, 10)]
+    assert [each["external_id"] for each in named] == [f"{number}.md" for number in range(1, 10)]
+    assert collapse(outcome.passages) == [f"{number}.md" for number in range(41)], "no document is lost"
     everything = ask(world, duplicates=True)
     assert [world.numbers[each.chunk_id] for each in everything.passages] == [0, 1, 2, 3, 4]
     assert "duplicates" not in search_response(everything)["results"][0]

@@ -22,8 +22,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SURFACES = ("openapi", "commands", "settings", "dags")
 CASES = [(version, what) for what in SURFACES for version in versions(what)]
 _FRAMEWORK = "of the framework, whose errors are no answer of this service"
+_RERANK = {
+    f"/schemas/SearchBody/properties/rerank/{each} is gone": "not given: if a reranker is configured"
+    for each in ("default", "type")
+}
 CHANGED = {
+    ("0.4.1", "openapi"): _RERANK,
+    ("0.5.0", "openapi"): _RERANK,
     ("0.2.0", "openapi"): {
+        **_RERANK,
         "/paths//api/v1/collections/get/responses/422/application/json is gone": _FRAMEWORK,
         "/schemas/HTTPValidationError is gone": _FRAMEWORK,
         "/schemas/ValidationError is gone": _FRAMEWORK,

@@ -115,6 +115,14 @@ class Surroundings(BaseModel):
     end: int = Field(description="One past the last character.")
 
 
+class DuplicatePassage(BaseModel):
+    chunk_id: UUID
+    document_id: UUID
+    external_id: str
+    title: str
+    uri: str
+
+
 class Reason(BaseModel):
     code: Literal["filters_contradict", "no_terms", "below_min_score", "filters_match_nothing", "no_match"]
     detail: str = Field(description="A sentence for the user.")
@@ -144,9 +152,9 @@ class SearchResult(ShownPassage):
         description="Cosine similarity to the question, -1 to 1. Only with `min_score` or `explain`, and the retriever "
         "dense.",
     )
-    duplicates: list[UUID] = Field(
+    duplicates: list[DuplicatePassage] = Field(
         default_factory=list,
-        description="Chunk ids of near-duplicates that you may read and that were left out. Absent: none.",
+        description="Near-duplicates that you may read and that were left out. Absent: none.",
     )
     context: Surroundings | None = Field(None, description="Only with `context` in the request.")
     explain: Explanation | None = None

@@ -64,6 +64,17 @@ class PassageContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A near-duplicate of a passage, which the caller may read."""
+
+    chunk_id: UUID
+    document_id: UUID
+    external_id: str
+    title: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """One search result with its citation."""
 
@@ -87,5 +98,5 @@ class Passage:
     # Rank among the passages of the result, from 1: by retriever, of the fused score (fused), of the reranker (rerank).
     ranks: Mapping[str, int] = field(default_factory=dict)
     rerank: float | None = None  # the reranker's score
-    duplicates: tuple[UUID, ...] = ()  # chunk ids of near-duplicates that were left out
+    duplicates: tuple[Duplicate, ...] = ()  # near-duplicates that were left out
     context: PassageContext | None = None  # where requested

@@ -12,9 +12,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 
-from sluice.model.passage import Passage
+from sluice.model.passage import Duplicate, Passage
 
 SIMILAR = 0.8  # Jaccard similarity
 _SHINGLE_WORDS = 3
@@ -43,7 +43,7 @@ def distinct(passages: Iterable[Passage], most: int) -> list[Passage]:
         ]
         if same:
             first = min(same)
-            kept[first] = replace(kept[first], duplicates=(*kept[first].duplicates, passage.chunk_id))
+            kept[first] = replace(kept[first], duplicates=(*kept[first].duplicates, _named(passage)))
             continue
         for each in shingles:
             by_shingle.setdefault(each, []).append(len(kept))
@@ -52,6 +52,10 @@ def distinct(passages: Iterable[Passage], most: int) -> list[Passage]:
         if len(kept) == most:
             break
     return kept
+
+
+def _named(passage: Passage) -> Duplicate:
+    return Duplicate(**{each.name: getattr(passage, each.name) for each in fields(Duplicate)})
 
 
 def _overlap(one: Passage, other: Passage) -> bool:

@@ -9,6 +9,7 @@ from sluice.retrieval.searching import SearchOutcome
 
 _OUTCOME = ("nothing_relevant", "generation", "took_ms")
 _PASSAGE = ("chunk_id", "document_id", "external_id", "title", "text", "score", "uri")
+_DUPLICATE = ("chunk_id", "document_id", "external_id", "title", "uri")
 _ORIGIN = ("version", "generation", "run_id")
 
 
@@ -33,7 +34,7 @@ def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
     if passage.similarity is not None:
         result["similarity"] = passage.similarity
     if passage.duplicates:
-        result["duplicates"] = list(passage.duplicates)
+        result["duplicates"] = [_named(each, _DUPLICATE) for each in passage.duplicates]
     if passage.context is not None:
         result["context"] = _named(passage.context, ("before", "after", "start", "end"))
     if explain:
