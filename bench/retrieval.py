@@ -26,6 +26,8 @@ SETS = {
     **{f"xquad/{language}": QRELS for language in ("en", "de", "zh", "ar")},
 }
 TOP_K = 30
+DIVERSITIES = (0.1, 0.3, 0.5)
+DIVERSE_SETS = ("cranfield", "hotpotqa_200")  # ad-hoc questions; questions that need two documents
 RRF_K = 60  # Cormack, Clarke, Büttcher 2009
 
 
@@ -37,7 +39,10 @@ def measure(server: Server, environment: dict[str, str], data: Path) -> dict[str
         ingest(collection, folder / "corpus.jsonl", environment)
         judged = metrics.read_qrels(folder / qrels)
         texts = metrics.read_queries(folder / "queries.jsonl")
-        figures[name] = _evaluated(server, collection, {qid: texts[qid] for qid in texts if qid in judged}, judged)
+        asked = {qid: texts[qid] for qid in texts if qid in judged}
+        figures[name] = _evaluated(server, collection, asked, judged)
+        if name in DIVERSE_SETS:
+            figures[name]["diversity"] = _diverse(server, collection, asked, judged)
     return figures
 
 
@@ -58,6 +63,26 @@ def _evaluated(
         **metrics.evaluate(fused, judged),
         "against_rrf": metrics.compare(fused, by_ranks, judged),
         "alone": {leg: metrics.evaluate(rankings, judged) for leg, rankings in alone.items()},
+    }
+
+
+def _diverse(
+    server: Server, collection: str, texts: Mapping[str, str], judged: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """Returns metrics of the first ten passages by diversity, and the differences to those by relevance alone."""
+    rankings = {
+        diversity: {
+            qid: _documents(server.search(text[:MAX_QUERY_CHARS], collection, 10, diversity=diversity)["results"])
+            for qid, text in texts.items()
+        }
+        for diversity in (0.0, *DIVERSITIES)
+    }
+    return {
+        str(diversity): {
+            **metrics.evaluate(ranking, judged),
+            "against_0": metrics.compare(ranking, rankings[0.0], judged),
+        }
+        for diversity, ranking in rankings.items()
     }
 
 
