@@ -92,9 +92,9 @@ def test_texts_without_spaces_are_compared_by_character() -> None:
 
 def test_overlapping_chunks_of_one_document_stay() -> None:
     one, other = texts(LONG, LONG)
-    same = {"document_id": one.document_id}
-    assert collapsed([one, replace(other, **same, start=10, end=10 + len(LONG))]) == [(0, []), (1, [])]
-    assert collapsed([one, replace(other, **same, start=900, end=900 + len(LONG))]) == [(0, [1])]
+    other = replace(other, document_id=one.document_id)
+    assert collapsed([one, replace(other, start=10, end=10 + len(LONG))]) == [(0, []), (1, [])]
+    assert collapsed([one, replace(other, start=900, end=900 + len(LONG))]) == [(0, [1])]
 
 
 def test_reading_stops_when_there_are_enough() -> None:

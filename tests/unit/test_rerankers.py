@@ -91,7 +91,8 @@ class Fake(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[tuple[str, str | None, Any]] = []
-        self.status, self.content, self.pause_s = 200, None, 0.0
+        self.status, self.pause_s = 200, 0.0
+        self.content: bytes | None = None
 
     @property
     def url(self) -> str:
@@ -218,7 +219,7 @@ def passage(number: int, text: str = "text") -> Passage:
     names = ("external_id", "title", "uri")
     common: dict[str, Any] = {name: f"{name} {number}" for name in names}
     place: dict[str, Any] = {"start": 0, "end": len(text), "page": None, "headings": ("Top",), "metadata": {}}
-    ids = {"chunk_id": UUID(int=number), "document_id": UUID(int=number), "run_id": UUID(int=1)}
+    ids: dict[str, Any] = {"chunk_id": UUID(int=number), "document_id": UUID(int=number), "run_id": UUID(int=1)}
     return Passage(**common, **place, **ids, text=text, score=1 / (number + 1), version=1, generation=1)
 
 
