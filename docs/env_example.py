@@ -53,7 +53,6 @@ DEVSTACK: dict[str, tuple[str, str]] = {
     "SLUICE_AIRFLOW_PARALLELISM": ("4", "Task processes that run in parallel."),
     "SLUICE_NEO4J_HEAP_MB": ("512", "Neo4j's heap, in MiB."),
     "SLUICE_MIN_FREE_MB": ("2048", "Free disk space that a start needs, in MiB."),
-    "SLUICE_MAVEN_MIRROR": ("https://repo1.maven.org/maven2", "Server from which Neo4j's jars are downloaded."),
     "SLUICE_CACHE": ("~/.cache/sluice", "Folder of downloads that all checkouts share."),
     "SLUICE_DAGS_FOLDER": ("dags", "Folder of the DAG files."),
 }

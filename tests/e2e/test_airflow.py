@@ -74,7 +74,7 @@ def test_documents_in_cited_passages_out(server: Server, ingested: tuple[Path, d
     assert (best["external_id"], best["title"], best["version"]) == ("owls.md", "Owls", 1)
     assert best["text"] in OWLS and OWLS[best["location"]["start"] : best["location"]["end"]] == best["text"]
     assert best["run_id"] == summary["run_id"]
-    assert set(outcome["legs"]) == {"dense", "sparse"} and outcome["degraded"] == []
+    assert set(outcome["legs"]) == {"dense", "sparse", "graph"} and outcome["degraded"] == []
 
 
 def test_no_file_of_the_stack_holds_a_sentence(

@@ -147,8 +147,9 @@ def test_two_thousand_characters_after_trimming_are_allowed(client: TestClient) 
 
 
 def test_what_this_release_does_not_have_is_said(client: TestClient) -> None:
-    graph = refused(client.post("/api/v1/search", json=question(legs=["dense", "graph"])), 422)
-    assert "retriever graph is not part of this release" in graph["detail"]
+    graph = refused(client.post("/api/v1/search", json=question(legs=["graph"])), 422)
+    assert "This collection has no graph" in graph["detail"]
+    assert client.post("/api/v1/search", json=question(legs=["dense", "graph"])).json()["legs"] == ["dense"]
     rerank = refused(client.post("/api/v1/search", json=question(rerank=True)), 422)
     assert "no reranker is configured" in rerank["detail"]
     assert "SLUICE_RERANKER" in rerank["detail"]

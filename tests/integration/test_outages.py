@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from devstack import Stack, catalogue, credentials, processes, runner, stopping
+from devstack import Stack
 from sluice.errors import Transient, Unavailable
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
 from support import dying
 from support.agreement import Held
 from support.engines import EngineStack
+from support.outages import end, send
 from support.recovery import AFTER, BEFORE, MOVED, Before, Case, Cases, retried
 from support.rotation import revision, share
 from support.swapping import port_of, swapped
@@ -42,24 +42,6 @@ def engines(stack: EngineStack) -> Iterator[Stack]:
         pytest.skip("engines that are not ours are not stopped: unset SLUICE_TEST_STACK")
     yield stack.devstack
     stack.devstack.up(["engines"], lambda line: None)
-
-
-def members(engines: Stack, part: str) -> list[int]:
-    record = runner.record(engines.config, part)
-    assert record is not None
-    return processes.members(record, runner.marker(engines.config, part))
-
-
-def send(engines: Stack, part: str, number: signal.Signals) -> None:
-    for pid in members(engines, part):
-        os.kill(pid, number)
-
-
-def end(engines: Stack, name: str) -> None:
-    known = credentials.load_if_made(engines.config)
-    assert known is not None
-    (service,) = (each for each in catalogue.services(engines.config, known) if each.name == name)
-    stopping.stop(engines.config, [service], lambda line: None)
 
 
 def interrupted(case: Case, store: str, go_away: Callable[[], None]) -> float:

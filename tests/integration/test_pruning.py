@@ -27,7 +27,7 @@ MakeTools = Callable[..., Sluice]
 # Texts of this module alone: what other tests serve is used, and is not pruned.
 OWLS = "# Owls to prune\n\nThe pruned owl counts the days that its feathers are retained.\n"
 NEWTS = "# Newts to prune\n\nThe pruned newt sleeps through every retention.\n"
-AT_ONCE = KeepDays(0, 0, 0, 0, 0, 0, 0)
+AT_ONCE = KeepDays(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def keeping(sluice: Sluice, **changes: Any) -> Sluice:

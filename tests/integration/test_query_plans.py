@@ -18,6 +18,10 @@ from sluice.adapters.postgres import (
     collections,
     deletions,
     entities,
+    evaluations,
+    feedback,
+    full_text,
+    golden,
     grants,
     lineage,
     outbox,
@@ -83,6 +87,8 @@ _ROWS = f"""
     INSERT INTO purged_documents SELECT md5('r0')::uuid, document_id, now(), 1 FROM documents;
     INSERT INTO entities SELECT md5('e' || i)::uuid, 't0', 'ORG' FROM generate_series(0, 999) i;
     INSERT INTO mentions SELECT version_id, ordinal, md5('e' || (random() * 999)::int)::uuid, 1, false FROM chunks;
+    INSERT INTO chunk_terms SELECT version_id, ordinal, chunk_id, collection_id, generation, md5('s1')::uuid,
+                                   ARRAY[ordinal, abs(hashtext(chunk_id::text)) % 9000], '{{1,1}}' FROM chunks;
     INSERT INTO relations SELECT version_id, ordinal, entity_id, 'located_in', md5('e')::uuid FROM mentions;
     INSERT INTO embeddings SELECT 'e' || i % 3, decode(md5(i::text), 'hex') || '\\x00000000', 2, '\\x0000000000000000'
         FROM generate_series(0, 29999) i;
@@ -108,6 +114,26 @@ _ROWS = f"""
         FROM generate_series(0, 19999) i;
     INSERT INTO outbox (collection_id, generation, document_id, chunk_ids, document_gone)
         SELECT collection_id, 1, document_id, ARRAY[document_id], false FROM documents;
+    INSERT INTO golden_sets (golden_set_id, tenant_id, collection_id, name)
+        SELECT md5('g' || i || collection_id)::uuid, 't3', collection_id, 'g' || i
+        FROM collections, generate_series(0, 4) i;
+    INSERT INTO questions (question_id, tenant_id, collection_id, sealed_text)
+        SELECT document_id, tenant_id, collection_id, '' FROM documents;
+    INSERT INTO golden_queries (golden_set_id, question_id, collection_id, sealed_name, origin)
+        SELECT md5('g' || (hashtext(external_id) & 3) || collection_id)::uuid, document_id, collection_id, '', 'import'
+        FROM documents;
+    INSERT INTO golden_judgements (golden_set_id, question_id, collection_id, external_id, document_id, gain)
+        SELECT golden_set_id, question_id, collection_id, 'd', question_id, 1 FROM golden_queries;
+    INSERT INTO feedback (question_id, tenant_id, collection_id, document_id, gain, caller_hash)
+        SELECT document_id, tenant_id, collection_id, document_id, 1, substr(sha256(external_id::bytea), 1, 20)
+        FROM documents;
+    INSERT INTO evaluations (tenant_id, collection_id, golden_set, golden_version, generation, chunker, embedder,
+                             entities, dim, queries, top_k, seconds, hashes)
+        SELECT 't' || i % 10, collection_id, 'g' || i % 4, 'v', 1, 'x', 'e', 'off', 8, 1, 30, 1,
+               decode(repeat('00', 16), 'hex')
+        FROM collections, generate_series(0, 399) i;
+    INSERT INTO evaluation_scores SELECT evaluation_id, r, collection_id, '{{}}', '{{}}', 1, 1, ''
+        FROM evaluations, unnest(ARRAY['fused', 'dense', 'sparse']) r;
 """
 _COLLECTION = "(SELECT collection_id FROM collections WHERE name = 'c3')"
 _VALUES: dict[str, object] = {
@@ -126,6 +152,14 @@ _VALUES: dict[str, object] = {
     "as_of": datetime(2090, 1, 1, tzinfo=UTC),
     "since": None,
     "collection": None,
+    # of a full text search with a rare and a common term
+    **{"sources": [uuid4()], "rare": [4711], "common": [1], "together": [1, 2], "most": 2000, "chunks": 9000.0},
+    **{"half": 0.5, "t0": 4711, "q0": 1.0, "t1": 1, "i1": 0.5},
+    "caller_hash": bytes(20),
+    "seconds": 3600,
+    "golden_set": "g1",
+    "embedder": "e",
+    "top_k": 30,
 }
 
 
@@ -186,16 +220,18 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "scan: register": (scans.REGISTER, "", {"uq_documents_living"}),
     "scan: compare": (scans.COMPARE, "", {"uq_documents_living", "uq_quarantine_open", "uq_versions_active"}),
     "scan: vanished": (scans.VANISHED, "", {"uq_documents_living"}),
-    "hydrate": (
-        catalog.HYDRATE,
-        "chunk_ids",
-        {"uq_chunks_chunk_id_version_id", "pk_versions", "pk_documents", "pk_sources"},
-    ),
     "neighbours": (
         catalog.NEIGHBOURS,
         "chunk_ids",
         {"uq_chunks_chunk_id_version_id", "pk_chunks", "pk_versions", "pk_documents", "pk_sources"},
     ),
+    "hydrate": (
+        catalog.HYDRATE,
+        "chunk_ids",
+        {"uq_chunks_chunk_id_version_id", "pk_versions", "pk_documents", "pk_sources"},
+    ),
+    "full text: candidates": (full_text.scored(rare=1, terms=2), "", {"ix_chunk_terms_terms"}),
+    "full text: sample": (full_text.SAMPLED, "", {"ix_chunk_terms_sample"}),
     "readable sources": (catalog.SOURCES, "", {"uq_sources_tenant_id_collection_id_uri", "ix_documents_own_groups"}),
     "page of documents": (
         catalog.PAGE,
@@ -241,7 +277,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
             "ix_documents_deleted_by",
         },
     ),
-    "keys that open nothing": (pruning.KEYED, "", {"ix_documents_keyed"}),
+    "keys that open nothing": (pruning.KEYED, "", {"ix_documents_keyed", "ix_questions_used"}),
     "keys of what is gone": (deletions.KEYED_IN, "", {"ix_documents_keyed"}),
     "unused vectors": (pruning.EMBEDDINGS, "", {"pk_embeddings"}),
     "later scans": (versions.LATER_SCAN, "", {"ix_runs_source"}),
@@ -301,11 +337,36 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         {"ix_documents_expiring", "uq_versions_active", "pk_chunks", "uq_versions_document_id_generation_number"},
     ),
     "sources with expired documents": (retention.EXPIRED_SOURCES, "", {"ix_documents_expiring"}),
+    "judgements of documents that go": (
+        golden.FORGET_DOCUMENTS[0],
+        "document_ids",
+        {"ix_golden_judgements_document", "pk_golden_queries"},
+    ),
+    "feedback on documents that go": (golden.FORGET_DOCUMENTS[1], "document_ids", {"ix_feedback_document"}),
+    "questions that nothing uses": (golden.FORGET, "document_ids", {"pk_questions", "ix_golden_queries_question"}),
+    "judgements of a question": (
+        "SELECT * FROM golden_judgements WHERE golden_set_id = :run_id AND question_id = :source_id",
+        "",
+        {"ix_golden_judgements_query"},
+    ),
+    "feedback of a caller": (feedback.GIVEN_SINCE, "", {"ix_feedback_caller"}),
+    "old feedback": ("SELECT feedback_id FROM feedback WHERE given_at < :before", "", {"ix_feedback_given"}),
+    "evaluation to compare with": (evaluations.BASELINE, "", {"ix_evaluations_history"}),
+    "scores of evaluations": (
+        "SELECT * FROM evaluation_scores WHERE evaluation_id = ANY(CAST(:ids AS uuid[]))",
+        "document_ids",
+        {"pk_evaluation_scores"},
+    ),
     "grants of a caller": (grants.GRANTS, "", {"pk_grants"}),
     "a document's mentions go with its chunks": (
         "DELETE FROM mentions WHERE version_id = :run_id AND ordinal = 0",
         "",
         {"pk_mentions"},
+    ),
+    "a chunk's terms go with it": (
+        "DELETE FROM chunk_terms WHERE version_id = :run_id AND ordinal = 0",
+        "",
+        {"pk_chunk_terms"},
     ),
     "a document's relations go with its chunks": (
         "DELETE FROM relations WHERE version_id = :run_id AND ordinal = 0",
@@ -331,6 +392,12 @@ GUARDS = {
     "uq_moves_placeholder_id": "a new name is taken over once",
     "pk_reconciliations": "identity of a record",
     "pk_run_costs": "one account a batch of a run; found by the run",
+    "pk_golden_sets": "foreign keys refer to it",
+    "uq_golden_sets_tenant_id_collection_id_name": "one golden set of a name in a tenant's collection",
+    "pk_golden_judgements": "identity of a judgement",
+    "pk_feedback": "identity of an opinion",
+    "uq_feedback_question_id_document_id_caller_hash": "one opinion of a caller; found by the question",
+    "pk_evaluations": "identity of an evaluation",
     "alembic_version_pkc": "Alembic's own",
 }
 
@@ -341,6 +408,8 @@ def test_a_hot_query_uses_its_indexes(engine: Engine, values: dict[str, object],
     given = {**values, "p": "p7", "dataset": ["file:/f7"], "chunk_id": uuid4(), "hashes": [bytes(20)] * 200}
     given["ids"] = [1, 2, 3] if ids == "outbox_ids" else given.get(ids, [])
     before = [_SCAN_TABLE] if query == "scan: compare" else [_SCAN_TABLE, _COMPARED_TABLE]
+    if query == "full text: candidates":
+        before = [str(full_text.PLAN)]
     if statement in (quality.SIMILAR, pruning.DROP_RUNS):
         before = [str(quality.BY_INDEX)]
     used = used_indexes(engine, str(statement), given, *before)

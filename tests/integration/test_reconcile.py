@@ -15,6 +15,7 @@ import pytest
 from neo4j import GraphDatabase
 
 from sluice.errors import NotFound
+from sluice.maintenance.full_text import TermsReport
 from sluice.model.generation import Generation
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.points import LedgerChunk
@@ -23,6 +24,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
 from support.engines import EngineStack
+from support.ledger_rows import db_of
 from support.swapping import swapped
 
 MakeTools = Callable[..., Sluice]
@@ -408,3 +410,23 @@ def test_a_vector_that_the_cache_has_lost_is_computed_and_told(
 def test_a_collection_that_is_not_there(sluice: Sluice) -> None:
     with pytest.raises(NotFound):
         sluice.reconciliation.reconcile(collection=f"t{UUID(int=0).hex}")
+
+
+def test_terms_of_chunks_that_an_older_release_loaded_are_added_by_a_repair(sluice: Sluice, served: Generation) -> None:
+    """They cannot differ from what `load` writes: both are compared."""
+    db, values = db_of(sluice), {"id": served.collection_id}
+    rows = "SELECT chunk_id, terms, weights FROM chunk_terms WHERE collection_id = :id ORDER BY chunk_id"
+    loaded = db.select(rows, **values)
+    db.execute("DELETE FROM chunk_terms WHERE collection_id = :id", **values)
+    db.execute("UPDATE generations SET terms_complete = false WHERE collection_id = :id", **values)
+
+    def reconciled(**options: Any) -> tuple[bool, TermsReport]:
+        report = sluice.reconciliation.reconcile(collection=served.collection, page_chunks=7, **options)
+        return report.ok, report.collections[0].terms
+
+    count = len(expected(sluice, served))
+    assert reconciled() == (True, TermsReport(count, 0)), "no difference that a search with Qdrant could show"
+    assert reconciled(repair=True) == (True, TermsReport(count, count))
+    assert sorted(db.select(rows, **values)) == sorted(loaded)
+    assert sluice.ledger.full_text.is_complete(served)
+    assert reconciled() == (True, TermsReport())

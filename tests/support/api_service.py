@@ -7,7 +7,7 @@ granted both tenants, nil nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from sluice.api.app import create_app
+from sluice.embedding.bm25 import term_sequence
 from sluice.errors import Unavailable
 from sluice.indexing.loading import load
 from sluice.indexing.stores import Stores
@@ -114,6 +115,7 @@ class World:
         self.down: set[str] = set()
         self.erased: set[str] = set()
         self.careless = False
+        self.feedback_per_hour = 60
         self.built = self.closed = 0
         self.db, self.fakes = db, fakes
         self.ledger, self.catalog = db.ledger, db.catalog
@@ -185,6 +187,8 @@ class World:
             search=self.search_of(**{name: stores[name] for name in ("catalog", "keyring", "vectors")}),
             marquez_url="http://marquez.test",
             marquez_web_url="",
+            feedback_callers=2,
+            feedback_per_hour=self.feedback_per_hour,
         )
 
     def _close(self) -> None:
@@ -193,7 +197,13 @@ class World:
     def search_of(self, **stores: Any) -> Any:
         embedder: Any = SimpleNamespace(embed=lambda texts: np.array([[1, 0, 0, 0]] * len(texts), np.float32))
         return partial(
-            search, SearchPorts(**stores, embed_query=QueryVectors(lambda name: embedder), sparse_query=_terms)
+            search,
+            SearchPorts(
+                **stores,
+                embed_query=QueryVectors(lambda name: embedder),
+                sparse_query=_terms,
+                term_sequence=term_sequence,
+            ),
         )
 
 
@@ -229,6 +239,9 @@ class _Keyring:
     def get(self, document_ids: list[UUID]) -> dict[UUID, bytes]:
         erased = {self.world.ids[name] for name in self.world.erased}
         return self.world.keyring.get([each for each in document_ids if each not in erased])
+
+    def create(self, document_ids: list[UUID]) -> dict[UUID, bytes]:
+        return self.world.keyring.create(document_ids)
 
     def destroy(self, document_ids: list[UUID]) -> int:
         return self.world.keyring.destroy(document_ids)
@@ -266,11 +279,11 @@ def _embedded(text: Text, item: WorkItem, rank: int) -> EmbeddedDocument:
     document = Document(item, "text/markdown", f"Title of {text.name}", text.text, b"raw", text.metadata)
     angle = 0.1 * rank
     dense = np.array([np.cos(angle), np.sin(angle), 0, 0], np.float32)
-    sparse = replace(_terms("", b""), values=np.array([1 - angle], np.float32))
+    sparse = replace(_terms("", b"", ()), values=np.array([1 - angle], np.float32))
     return EmbeddedDocument(document, (EmbeddedChunk(chunk, dense, sparse),))
 
 
-def _terms(question: str, index_key: bytes) -> SparseVector:
+def _terms(question: str, index_key: bytes, languages: Sequence[str]) -> SparseVector:
     return SparseVector(np.ones(1, np.uint32), np.ones(1, np.float32))
 
 

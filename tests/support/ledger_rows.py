@@ -9,14 +9,16 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 from uuid import UUID, uuid4, uuid5
+from zlib import crc32
 
+import numpy as np
 from sqlalchemy import Engine, TextClause, text
 
 from sluice.adapters.postgres.catalog import PostgresCatalog
 from sluice.adapters.postgres.engine import make_engine
 from sluice.adapters.postgres.ledger import postgres_ledger
 from sluice.adapters.postgres.vector_cache import PostgresVectorCache
-from sluice.model.chunk import Relation
+from sluice.model.chunk import Relation, SparseVector
 from sluice.model.deletion import Deletion
 from sluice.model.gates import GateRow
 from sluice.model.generation import Profile
@@ -157,6 +159,12 @@ def chunk_id(document_id: UUID, words: str) -> UUID:
     return uuid5(document_id, words)
 
 
+def terms_of(words: str) -> SparseVector:
+    """Each word's checksum, with the weight 1."""
+    numbers = sorted({crc32(word.encode()) for word in words.split()})
+    return SparseVector(np.array(numbers, np.uint32), np.ones(len(numbers), np.float32))
+
+
 def version(
     run: Run,
     item: WorkItem,
@@ -176,6 +184,7 @@ def version(
             sealed_text=b"\x01\x00text" + words.encode(),
             sealed_headings=b"\x01\xffheadings",
             sealed_names=b"\x01names",
+            terms=terms_of(words),
             mentions=tuple(EncryptedMention(*each[:3], about=len(each) > 3 and each[3]) for each in mentions),
             relations=tuple(relations),
         )

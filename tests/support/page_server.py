@@ -18,6 +18,7 @@ from sluice.api.app import create_app
 from sluice.encryption import Cipher, new_key
 from sluice.errors import NotFound, Unavailable
 from sluice.model.catalog import CollectionInfo
+from sluice.model.evaluation import Evaluation
 from sluice.model.gates import FailedRow, GateRow, GateTotal, RunGates
 from sluice.model.generation import Generation, Profile
 from sluice.model.grants import Grant, Principal
@@ -147,6 +148,7 @@ class PageData:
     tenants: list[str] = field(default_factory=lambda: ["default"])
     passages: tuple[Passage, ...] = PASSAGES
     nothing_relevant: bool = False
+    evaluations: tuple[Evaluation, ...] = ()
     down: bool = False
     signed_in: bool = True
     searches: list[SearchRequest] = field(default_factory=list)
@@ -167,7 +169,7 @@ class PageData:
         )
         keyring = SimpleNamespace(get=lambda document_ids: {PASSAGES[1].document_id: KEY})
         return wired(
-            ledger=SimpleNamespace(grants=grants),
+            ledger=SimpleNamespace(grants=grants, evaluations=SimpleNamespace(history=self.history)),
             catalog=catalog,
             keyring=keyring,
             close=lambda: None,
@@ -185,11 +187,21 @@ class PageData:
             raise NotFound("There is no such run that you may read.")
         return replace(GATES, rows=FAILED[offset : offset + 2])  # pages of two
 
+    def history(self, tenant: str, collection: str, **_: Any) -> list[Evaluation]:
+        return list(reversed(self.evaluations)) if collection == "handbook" else []
+
     def search(self, request: SearchRequest, principal: Principal) -> SearchOutcome:
         if self.down:
             raise Unavailable("Qdrant", "no answer within 5 s")
         self.searches.append(request)
-        return SearchOutcome(self.passages, request.retrievers, (), 3, 12.0, self.nothing_relevant)
+        return SearchOutcome(
+            self.passages,
+            tuple(each for each in request.retrievers if each != "graph"),
+            (),
+            3,
+            12.0,
+            self.nothing_relevant,
+        )
 
     def reset(self) -> None:
         self.__dict__.update(PageData().__dict__)

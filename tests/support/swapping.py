@@ -13,7 +13,19 @@ from sluice.wiring.application import Sluice
 
 ROLES = frozenset(each.name for each in fields(Ledger))
 
-STORES = ("ledger", "catalog", "cache", "keyring", "vectors", "graph", "blobs", "reader", "embedder", "entities")
+STORES = (
+    "ledger",
+    "catalog",
+    "cache",
+    "keyring",
+    "vectors",
+    "graph",
+    "links",
+    "blobs",
+    "reader",
+    "embedder",
+    "entities",
+)
 
 
 def port_of(sluice: Sluice, name: str) -> Any:

@@ -13,6 +13,7 @@ from sluice.adapters.rerankers.endpoint import DIALECTS
 from sluice.api.limits import FORM_TIMEOUT_S, MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 from sluice.api.schemas import Reason, SearchAnswer, SearchBody
 from sluice.model.filters import MAX_COMPARED_CHARS, MAX_VALUES, parse_filters
+from sluice.model.search import DEGRADATIONS
 from sluice.retrieval.arranging import DIVERSE_POOL
 from sluice.retrieval.near_duplicates import SIMILAR
 from sluice.retrieval.neighbours import MAX_CONTEXT, MAX_SIDE_CHARS
@@ -60,6 +61,11 @@ def test_every_reason_and_reranker_is_told() -> None:
     assert f"the best {DIVERSE_POOL} passages" in PAGE
     assert f"{SIMILAR:.0%} of".replace("%", " %") in PAGE
     assert f"more than {MAX_COMPARED_CHARS} characters" in PAGE
+
+
+def test_every_word_of_a_degraded_search_is_told() -> None:
+    section = PAGE.partition("### When a dependency is down")[2].partition("## Filters")[0]
+    assert {word for word in DEGRADATIONS if f"`{word}`" not in section} == set()
 
 
 def test_the_limits_are_those_of_the_code() -> None:

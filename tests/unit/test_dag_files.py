@@ -49,7 +49,7 @@ def test_the_runbooks_rest_examples_can_be_pasted(tmp_path: Path) -> None:
 def test_parsing_a_dag_file_imports_no_heavy_client() -> None:
     code = (
         "import sys; sys.path.insert(0, 'dags'); import airflow.sdk; before = set(sys.modules)\n"
-        "import ingest, ingest_all, reconcile, retention\n"
+        "import evaluate, ingest, ingest_all, reconcile, retention\n"
         f"heavy = [name for name in {HEAVY!r} if name in set(sys.modules) - before]\n"
         "sys.exit(' '.join(heavy) or None)"
     )

@@ -16,7 +16,7 @@ from sluice.airflow.notes import leave_error
 from sluice.model.run import BatchRef
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
-NAMES = ("ingest", "ingest_all", "reconcile", "retention")
+NAMES = ("evaluate", "ingest", "ingest_all", "reconcile", "retention")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_switch_is_yes_or_no(dags: dict[str, Any]) -> None:
         for param in params(dag).values()
         if param.schema.get("allOf") == [{"type": "boolean"}]
     ]
-    assert len(switches) == 8
+    assert len(switches) == 9
     for param in switches:
         fresh = type(param)(param.value, schema=param.schema)
         assert fresh.resolve(True) is True
@@ -135,7 +135,7 @@ def test_tasks_of_a_batch_are_named_by_what_it_holds(dags: dict[str, Any]) -> No
 def test_assets_name_who_makes_them_and_who_reads_them(dags: dict[str, Any]) -> None:
     built = [each.name for each in dags["ingest"].get_task("finish").outlets]
     assert built == ["sluice_collections", "sluice.collections"]
-    for dag, task in (("reconcile", "compare"), ("retention", "look")):
+    for dag, task in (("evaluate", "plan"), ("reconcile", "compare"), ("retention", "look")):
         assert [each.uri for each in dags[dag].get_task(task).inlets] == ["sluice://collections/"]
 
 
@@ -147,6 +147,7 @@ def test_links_lead_from_tasks_to_pages(dags: dict[str, Any]) -> None:
         result = {each.name for each in dags["ingest"].get_task(f"batch.{stage}").operator_extra_links}
         assert result == {"Gate results", "Quarantine"}, stage
     assert [each.name for each in dags["ingest_all"].get_task("plan").operator_extra_links] == ["Saved sources"]
+    assert [each.name for each in dags["evaluate"].get_task("plan").operator_extra_links] == ["Evaluations"]
 
 
 def test_each_task_that_fails_leaves_its_error_for_the_note(dags: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ def test_devstack_has_the_defaults_that_the_file_names() -> None:
     assert table["SLUICE_AIRFLOW_PARALLELISM"] == str(config.airflow_parallelism)
     assert table["SLUICE_NEO4J_HEAP_MB"] == str(config.neo4j_heap_mb)
     assert table["SLUICE_MIN_FREE_MB"] == str(config.min_free_bytes // 2**20)
-    assert table["SLUICE_MAVEN_MIRROR"] == config.maven_mirror
+    assert Settings.model_fields["maven_mirror"].default == config.maven_mirror
     assert config.root / table["SLUICE_DAGS_FOLDER"] == config.dags_folder
     assert {f"SLUICE_PORT_{name.upper()}": port for name, port in vars(config.ports).items()} == env_example.ports()
     assert _lines()["SLUICE_HOME"] == config.home.relative_to(config.root).as_posix()

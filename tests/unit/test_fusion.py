@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
 
-from sluice.model.search import RETRIEVERS, Candidate, Retriever
-from sluice.retrieval.fusion import DENSE_SHARE, fused
+from sluice.model.search import VECTOR_RETRIEVERS, Candidate, Retriever
+from sluice.retrieval.fusion import DENSE_SHARE, Scale
 
 
 def candidate(number: int, **scores: float) -> Candidate:
     return Candidate(UUID(int=number), scores)
 
 
+def fused(candidates: Sequence[Candidate], retrievers: Sequence[Retriever] = VECTOR_RETRIEVERS) -> list[Candidate]:
+    return Scale.of(candidates, retrievers).fused(candidates)
+
+
 def order(*candidates: Candidate) -> list[int]:
-    return [each.chunk_id.int for each in fused(candidates, RETRIEVERS)]
+    return [each.chunk_id.int for each in fused(candidates)]
 
 
 def test_both_retrievers_are_on_one_scale() -> None:
@@ -26,7 +31,7 @@ def test_both_retrievers_are_on_one_scale() -> None:
         candidate(3, dense=0.7, sparse=1.0),
     )
     assert order(by_words, by_meaning, best_of_both)[0] == 1
-    result = fused([by_words, by_meaning, best_of_both], RETRIEVERS)
+    result = fused([by_words, by_meaning, best_of_both])
     share = DENSE_SHARE
     assert result[0].score == pytest.approx(share * (0.6 - 0.1) / (0.7 - 0.1) + (1 - share) * 20 / 24)
 
@@ -37,7 +42,7 @@ def test_no_word_of_the_question_is_the_lowest_score_of_bm25() -> None:
         candidate(2, dense=0.5, sparse=1.0),
         candidate(3, sparse=9.0, dense=0),
     )
-    result = {each.chunk_id.int: each.score for each in fused([nothing, little, much], RETRIEVERS)}
+    result = {each.chunk_id.int: each.score for each in fused([nothing, little, much])}
     assert result == pytest.approx({1: DENSE_SHARE, 2: DENSE_SHARE + (1 - DENSE_SHARE) / 9, 3: 1 - DENSE_SHARE})
 
 
@@ -46,10 +51,18 @@ def test_a_retriever_that_tells_nothing_leaves_the_order_to_the_other() -> None:
     assert order(candidate(1, dense=0.4, sparse=2.0), candidate(2, dense=0.4, sparse=3.0)) == [2, 1]
 
 
-@pytest.mark.parametrize("retriever", RETRIEVERS)
-def test_one_retriever_alone_keeps_its_scores(retriever: Retriever) -> None:
+@pytest.mark.parametrize("retriever", VECTOR_RETRIEVERS)
+def test_one_retriever_alone_keeps_its_order(retriever: Retriever) -> None:
     result = fused([candidate(n, **{retriever: n / 10}) for n in (1, 3, 2)], (retriever,))
-    assert [each.score for each in result] == [0.3, 0.2, 0.1]
+    assert [each.chunk_id.int for each in result] == [3, 2, 1]
+    assert result[0].score == 1
+
+
+def test_candidates_that_links_lead_to_are_scored_on_the_same_scale() -> None:
+    scale = Scale.of([candidate(1, dense=0.2, sparse=8.0), candidate(2, dense=0.6)], VECTOR_RETRIEVERS)
+    below, half = scale.fused([candidate(3, dense=0.4, sparse=4.0), candidate(4, dense=0.0)])[::-1]
+    assert half.score == pytest.approx(0.5)
+    assert below.score < 0
 
 
 def test_equal_scores_are_ordered_by_id() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
@@ -20,10 +21,19 @@ from sluice.model.filters import AnyOf, Between, Condition, parse_filters
 from sluice.model.generation import Generation, Profile
 from sluice.model.grants import Principal
 from sluice.model.points import Point
-from sluice.model.search import Candidate, Hydrated, SearchRequest, VectorQuery
+from sluice.model.search import (
+    DEGRADATIONS,
+    Candidate,
+    Degradation,
+    FullTextHits,
+    Hydrated,
+    SearchRequest,
+    VectorQuery,
+)
+from sluice.resilience import deadline
 from sluice.retrieval.query_vectors import QueryVectors
 from sluice.retrieval.search_json import search_response
-from sluice.retrieval.searching import MAX_CANDIDATES, SearchPorts, search
+from sluice.retrieval.searching import MAX_CANDIDATES, SearchOutcome, SearchPorts, search
 from sluice.testing.vectors import MemoryVectors
 
 RUN = uuid5(NAMESPACE_URL, "run")
@@ -130,10 +140,10 @@ class World:
 
     def ports(self) -> SearchPorts:
         fake: Any = self
-        return SearchPorts(fake, fake, fake, lambda embedder, text, who: np.ones(4, np.float32), terms)
+        return SearchPorts(fake, fake, fake, lambda embedder, text, who: np.ones(4, np.float32), terms, lambda *_: [])
 
 
-def terms(question: str, index_key: bytes) -> SparseVector:
+def terms(question: str, index_key: bytes, languages: Sequence[str]) -> SparseVector:
     words = [] if question == "the of" else question.split()
     return SparseVector(np.arange(len(words), dtype=np.uint32), np.ones(len(words), np.float32))
 
@@ -198,9 +208,9 @@ def test_a_bounded_refill_says_so() -> None:
 
 def test_an_answer_comes_from_one_hydration() -> None:
     """Put together from several, a document could be shown in two versions."""
-    world = World(30, hidden=set(range(14)))
-    assert numbers(ask(world)) == [14, 15, 16, 17, 18]
-    assert world.hydrations == [15, 30]
+    world = World(40, hidden=set(range(24)))
+    assert numbers(ask(world)) == [24, 25, 26, 27, 28]
+    assert world.hydrations == [25, 40]
 
 
 def test_a_document_without_its_key_is_gone() -> None:
@@ -465,7 +475,7 @@ def test_bm25_scores_would_count_the_words_of_other_tenants() -> None:
         word = SparseVector(np.ones(1, np.uint32), np.ones(1, np.float32))
         asked = VectorQuery(None, word, "acme", (SOURCE,), {}, 5)
         raw = vectors.search(GENERATION, asked)[0].scores["sparse"]
-        ports = replace(world.ports(), vectors=vectors, sparse_query=lambda question, key: word)
+        ports = replace(world.ports(), vectors=vectors, sparse_query=lambda question, key, languages: word)
         outcome = search(ports, SearchRequest("word", "docs", 5, explain=True), READER)
         return raw, [each.score for each in outcome.passages], [dict(each.scores) for each in outcome.passages]
 
@@ -557,3 +567,100 @@ def test_nothing_is_relevant_where_nothing_is_found() -> None:
 
 def test_words_alone_are_relevant() -> None:
     assert evaluated("minilm", 0.1, "pump", retrievers=("sparse",)).nothing_relevant is False
+
+
+# --- a dependency that does not answer
+
+
+class Words:
+    """The full text of a world: every chunk, number 0 the best."""
+
+    def __init__(self, world: World, all_chunks: bool = True) -> None:
+        self.world, self.all_chunks = world, all_chunks
+        self.limits: list[int] = []
+
+    def search(self, generation: Generation, query: VectorQuery) -> FullTextHits:
+        self.limits.append(query.limit)
+        found = [Candidate(chunk_id(n), {"sparse": 1 / (n + 1)}) for n in range(min(self.world.size, query.limit))]
+        return FullTextHits(found, len(found) < query.limit, self.all_chunks)
+
+
+def ask_without(
+    world: World, words: Words, embed: Any = lambda *of: np.ones(4, np.float32), **request: Any
+) -> SearchOutcome:
+    fake: Any = words
+    ports = replace(world.ports(), full_text=fake, embed_query=embed)
+    return search(ports, SearchRequest(**{"query": "a passage", "collection": "docs", "top_k": 5, **request}), READER)
+
+
+def lost(*of: Any) -> Vector:
+    raise Unavailable("The embedding endpoint", "ConnectError")
+
+
+def test_without_the_index_the_full_text_serves_and_the_ledger_still_decides() -> None:
+    world = World(30, hidden={0, 2}, down="qdrant")
+    outcome = ask_without(world, Words(world))
+    assert numbers(outcome) == [1, 3, 4, 5, 6]
+    assert (outcome.retrievers, outcome.degraded) == (("sparse",), ("dense", "full_text"))
+    assert not outcome.nothing_relevant
+    assert [each.score for each in outcome.passages] == [1 / (60 + place) for place in range(5)], "ranks only"
+
+
+def test_without_the_index_and_the_endpoint_each_loss_is_named_once() -> None:
+    world = World(30, down="qdrant")
+    assert ask_without(world, Words(world), lost).degraded == ("dense", "full_text")
+    assert ask_without(world, Words(world), retrievers=("sparse",)).degraded == ("full_text",)
+
+
+def test_without_the_endpoint_words_alone_serve() -> None:
+    world = World(30)
+    outcome = ask_without(world, Words(world), lost)
+    assert numbers(outcome) == [0, 1, 2, 3, 4]
+    assert (outcome.retrievers, outcome.degraded) == (("sparse",), ("dense",))
+    assert [each.retrievers for each in world.queries] == [("sparse",)]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [{"retrievers": ("dense",)}, {"min_score": 0.5}, {"query": "the of"}],
+    ids=["dense alone", "a lowest similarity", "stop words"],
+)
+def test_what_words_cannot_serve_is_an_error(request_: dict[str, Any]) -> None:
+    for world, embed in ((World(30, down="qdrant"), lambda *of: np.ones(4, np.float32)), (World(30), lost)):
+        with pytest.raises(Unavailable):
+            ask_without(world, Words(world), embed, **request_)
+
+
+@pytest.mark.parametrize("store", ["ledger", "hydration", "keys"])
+def test_without_the_ledger_or_the_keys_nothing_is_shown(store: str) -> None:
+    world = World(30, down=store)
+    with pytest.raises(Unavailable, match=store):
+        ask_without(world, Words(world))
+
+
+def test_chunks_without_terms_are_told() -> None:
+    world = World(30, down="qdrant")
+    assert ask_without(world, Words(world, all_chunks=False)).degraded == ("dense", "full_text", "terms")
+
+
+def test_filters_are_decided_by_the_ledger_and_a_partial_result_says_so() -> None:
+    world = World(30, metadata={"year": 2024}, down="qdrant")
+    assert numbers(ask_without(world, Words(world), filters={"year": 2024})) == [0, 1, 2, 3, 4]
+    outcome = ask_without(world, Words(world), filters={"year": 2025})
+    assert (outcome.passages, outcome.degraded) == ((), ("dense", "full_text")), "all candidates were compared"
+    many = World(MAX_CANDIDATES + 50, metadata={"year": 2024}, down="qdrant")
+    words = Words(many)
+    outcome = ask_without(many, words, filters={"year": 2025})
+    assert (outcome.passages, outcome.degraded) == ((), ("dense", "full_text", "filters", "refill"))
+    assert max(words.limits) == MAX_CANDIDATES
+
+
+def test_a_budget_that_is_used_up_ends_the_refill() -> None:
+    world = World(900, hidden=set(range(500)))
+    with deadline.within(0.0):
+        outcome = ask(world)
+    assert (outcome.passages, outcome.degraded, world.limits) == ((), ("refill",), [100])
+
+
+def test_every_word_of_a_response_is_explained() -> None:
+    assert set(DEGRADATIONS) == set(get_args(Degradation))

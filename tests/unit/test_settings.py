@@ -27,7 +27,7 @@ def test_database_urls_get_the_driver_that_is_installed(plain: str) -> None:
 
 
 def test_an_unknown_embedder_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValidationError, match="minilm, wordllama, openai:<model> or hash:<dim>"):
+    with pytest.raises(ValidationError, match="minilm, bge-small, wordllama, openai:<model> or hash:<dim>"):
         Settings(_env_file=None, embedder="word2vec")
 
 

@@ -35,6 +35,7 @@ _FIELDS: dict[str, dict[str, str]] = {
     "chunks": {"chunk_id": "uuid", "version_id": "uuid", "text_hash": "bytes", "sealed_text": "bytes"},
     "embeddings": {"embedder": "text", "text_hash": "bytes", "vector": "float32[]"},
     "points": {"id": "uuid", "dense": "float32[]", "bm25": "sparse", "tenant": "text", "document_id": "uuid"},
+    "evaluations": {"evaluation_id": "uuid", "golden_set": "text", "generation": "int", "comparison": "jsonb"},
     "graph": {"Document": "node", "Chunk": "node", "Entity": "node", "HAS_CHUNK": "edge", "MENTIONS": "edge"},
     "1-extracted": {"document_id": "uuid", "text": "sealed"},
     "2-validated": {"document_id": "uuid", "text": "sealed"},

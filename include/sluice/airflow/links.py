@@ -61,6 +61,17 @@ class Source(BaseOperatorLink):
         return _api("sources", params)
 
 
+class Evaluations(BaseOperatorLink):
+    """The history of the evaluations of the collection that the params name, else the page with a choice of
+    collections."""
+
+    name = "Evaluations"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        params = _params(ti_key)
+        return evaluations(params["collection"], params["tenant"])
+
+
 class SavedSources(BaseOperatorLink):
     """The saved sources with their schedules, last runs and due times."""
 
@@ -73,6 +84,12 @@ class SavedSources(BaseOperatorLink):
 
 OF_INGEST = (GateResults(), Quarantine(), Search(), Source())
 OF_BATCH = (GateResults(), Quarantine())
+
+
+def evaluations(collection: str | None, tenant: str | None) -> str:
+    """Returns the full URL of the page with the evaluations of a collection."""
+    query = urlencode({name: value for name, value in (("collection", collection), ("tenant", tenant)) if value})
+    return address("/sluice/evaluations" + (f"?{query}" if query else ""))
 
 
 def address(path: str) -> str:

@@ -21,6 +21,7 @@ _EVERYTHING = {
     "sluice_ingest_all": "saved sources",
     "sluice_reconcile": "all collections",
     "sluice_retention": "all collections",
+    "sluice_evaluate": "all golden sets",
 }
 _LONGEST = 1000  # characters, of Airflow's column
 _SOURCE_CHARS = 400

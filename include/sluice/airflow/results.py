@@ -14,6 +14,7 @@ READ: dict[str, tuple[tuple[str, str], ...]] = {
     "sluice_ingest_all": (("report", _RETURNED),),
     "sluice_reconcile": (("compare", _RETURNED),),
     "sluice_retention": (("look", _RETURNED), ("purge", _RETURNED)),
+    "sluice_evaluate": (("report", _RETURNED),),
 }
 
 Values = Mapping[str, Any]
@@ -50,11 +51,25 @@ def _retention(xcoms: XComs) -> str | None:
     return f"{_documents(expired)} expired, none deleted"
 
 
+def _evaluate(xcoms: XComs) -> str | None:
+    """The result where there is one, else numbers; warnings and reasons of skipped collections first."""
+    if (report := _returned(xcoms, "report")) is None:
+        return None
+    evaluated, unchanged = report["evaluated"], report["unchanged"]
+    told = [*report["warnings"], *(f"skipped: {why}" for why in report["skipped"])]
+    if len(evaluated) == 1 and not report["warnings"]:
+        told += evaluated
+    elif evaluated:
+        told.append(f"{_counted(len(evaluated), 'golden set')} evaluated")
+    return "; ".join([*told, *([f"{_counted(len(unchanged), 'golden set')} unchanged"] if unchanged else [])])
+
+
 BY_DAG: dict[str, Callable[[XComs], str | None]] = {
     "sluice_ingest": _ingest,
     "sluice_ingest_all": _ingest_all,
     "sluice_reconcile": _reconcile,
     "sluice_retention": _retention,
+    "sluice_evaluate": _evaluate,
 }
 
 

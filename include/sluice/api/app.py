@@ -18,6 +18,7 @@ from sluice.api import (
     page,
     routes_catalog,
     routes_deletions,
+    routes_evaluations,
     routes_gates,
     routes_health,
     routes_lineage,
@@ -75,6 +76,7 @@ def create_app(
         routes_quarantine,
         routes_lineage,
         routes_gates,
+        routes_evaluations,
         routes_health,
     ):
         api.include_router(routes.router)

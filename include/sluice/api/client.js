@@ -66,6 +66,10 @@ export function passageLineage(chunk, tenant) {
   return call(`api/v1/passages/${encodeURIComponent(chunk)}/lineage`, {}, tenant);
 }
 
+export function evaluations(collection, tenant) {
+  return call(`api/v1/collections/${encodeURIComponent(collection)}/evaluations?limit=200`, {}, tenant);
+}
+
 export function runGates(run, tenant, offset) {
   return call(`api/v1/runs/${encodeURIComponent(run)}/gates?offset=${offset}`, {}, tenant);
 }

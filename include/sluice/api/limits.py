@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import ceil
 from typing import TypeVar
 
 import anyio.to_thread
@@ -22,6 +24,8 @@ MAX_UPLOAD_BYTES = 20 * 1024 * 1024  # of a form with one document; it is held i
 UPLOADS = "/api/v1/documents"
 MAX_FORMS = 8  # in memory at once, of `MAX_UPLOAD_BYTES` each
 FORM_TIMEOUT_S = 120.0  # for a form to arrive
+MAX_RETRY_AFTER_S = 30
+_RECENT = 0.1  # weight of one call in the mean time of recent calls
 
 
 def _max_bytes(request: Request) -> int:
@@ -66,24 +70,48 @@ class RequestLimits:
 
 
 class BoundedExecutor:
-    """Runs blocking calls in threads that are separate from the server's shared threads. The queue is bounded."""
+    """Runs blocking calls in threads that are separate from the server's shared threads.
 
-    def __init__(self, threads: int, max_waiting: int) -> None:
+    A call that would wait too long is turned away when it arrives, by the number of calls before it and the mean time
+    of recent ones. One that did wait too long is turned away in place of being run: its caller has probably left, and
+    so the queue of a server that was stuck is empty again at once.
+    """
+
+    def __init__(self, threads: int, max_waiting: int, longest_wait_s: float = 2.0) -> None:
         self._limiter = CapacityLimiter(threads)
-        self._most = threads + max_waiting
+        self._threads, self._most, self._longest_wait_s = threads, threads + max_waiting, longest_wait_s
         self._taken = 0  # counted here: a burst arrives before the limiter has seen any of it
+        self._mean_s = 0.0  # exponential moving average; written by one thread at a time or slightly off
 
     async def run(self, call: Callable[[], Result], abandon: bool = False) -> Result:
         """Runs `call` in a thread. `abandon`: a cancelled caller does not wait for its thread.
 
-        Raises HTTPException 503 when the queue is full."""
-        if self._taken >= self._most:
-            raise HTTPException(503, "Too many calls are waiting; try again shortly.", {"Retry-After": "1"})
+        Raises HTTPException 503 with Retry-After when the queue is full or too slow."""
+        wait_s = self._mean_s * (self._taken - self._threads + 1) / self._threads
+        if self._taken >= self._most or wait_s > self._longest_wait_s:
+            raise _overloaded(wait_s)
+        came_s = time.monotonic()
+
+        def timed() -> Result:
+            started_s = time.monotonic()
+            if started_s - came_s > self._longest_wait_s:
+                raise _overloaded(started_s - came_s)
+            try:
+                return call()
+            finally:
+                self._mean_s += _RECENT * (time.monotonic() - started_s - self._mean_s)
+
         self._taken += 1
         try:
-            return await anyio.to_thread.run_sync(call, limiter=self._limiter, abandon_on_cancel=abandon)
+            return await anyio.to_thread.run_sync(timed, limiter=self._limiter, abandon_on_cancel=abandon)
         finally:
             self._taken -= 1
+
+
+def _overloaded(wait_s: float) -> HTTPException:
+    retry_after_s = min(max(1, ceil(wait_s)), MAX_RETRY_AFTER_S)
+    detail = "Too many calls are waiting; try again shortly."
+    return HTTPException(503, detail, {"Retry-After": str(retry_after_s)})
 
 
 class UploadSlots:

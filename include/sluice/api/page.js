@@ -83,13 +83,25 @@ function restore() {
   if (query.value && !go.disabled) form.requestSubmit();
 }
 
+// What was lost, replaced or left incomplete (sluice.model.search).
+const DEGRADED = {
+  dense: "meaning was not compared",
+  graph: "the graph was not used",
+  full_text: "words were searched in the ledger",
+  terms: "older passages are left out",
+  filters: "filters were applied to the best candidates only",
+  refill: "there may be more",
+  rerank: "passages were not reranked",
+  cache: "the cache was not used",
+};
+
 function showAnswer(answer, question) {
   const stems = stemsOf(question);
   const reveal = () => results.replaceChildren(...answer.results.map((result, index) => resultItem(result, index + 1, stems, tenant.value)));
   const hidden = answer.nothing_relevant && answer.results.length;
   if (!hidden) reveal();
-  const by = answer.legs.map((leg) => ({ dense: "meaning", sparse: "words" })[leg]).join(" and ");
-  const cut = answer.degraded.length ? ` Incomplete (${answer.degraded.join(", ")}): there may be more.` : "";
+  const by = answer.legs.map((leg) => ({ dense: "meaning", sparse: "words", graph: "links" })[leg]).join(", ").replace(/, ([a-z]+)$/, " and $1");
+  const cut = answer.degraded.length ? ` Incomplete: ${answer.degraded.map((word) => DEGRADED[word] ?? word).join("; ")}.` : "";
   const count = hidden ? "No relevant passage" : plural(answer.results.length, "passage");
   say(`${count}${by ? ` by ${by}` : ""} in ${Math.round(answer.took_ms)} ms, generation ${answer.generation}.${cut}`);
   if (hidden) showNothingRelevant(reveal);
@@ -105,9 +117,9 @@ async function ask(event) {
     query.focus();
     return;
   }
-  const legs = ["dense", "sparse"].filter((leg) => $(leg).checked);
+  const legs = ["dense", "sparse", "graph"].filter((leg) => $(leg).checked);
   if (!legs.length) {
-    say("Tick meaning, words or both.");
+    say("Tick meaning, words or links.");
     $("dense").focus();
     return;
   }

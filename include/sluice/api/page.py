@@ -1,4 +1,4 @@
-"""Routes of the pages (search, lineage, gates, API): static files of this package. Nothing loads from other hosts."""
+"""Routes of the pages: search, lineage, gates, evaluations, API. Static files; nothing loads from other hosts."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def _serve(path: str, name: str) -> None:
 _serve("/", "page.html")
 _serve("/lineage", "lineage.html")
 _serve("/gates", "gates.html")
+_serve("/evaluations", "evaluations.html")
 _serve("/api/v1/docs", "docs.html")
 for _file in (*_FOLDER.glob("*.css"), *_FOLDER.glob("*.js")):
     _serve(f"/{_file.name}", _file.name)

@@ -6,7 +6,7 @@ const WIDE = { box: 164, gap: 26, height: 104 };
 const TALL = { box: 320, gap: 22, height: 100 };
 const NARROW = matchMedia("(max-width: 720px)");
 
-function shape(tag, attributes = {}, ...children) {
+export function shape(tag, attributes = {}, ...children) {
   const node = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -55,9 +56,8 @@ def answer_error(request: Request, error: Exception) -> JSONResponse:
         case Transient():
             log.warning("%s %s: %s", request.method, request.url.path, error)
             name = error.dependency if isinstance(error, Unavailable) else "A store"
-            return problem(
-                request, 503, f"{name} is not available. Nothing was lost; try again shortly.", {"Retry-After": "5"}
-            )
+            wait = {"Retry-After": str(max(1, ceil(error.retry_after_s)))}
+            return problem(request, 503, f"{name} is not available. Nothing was lost; try again shortly.", wait)
         case _:
             log.error("%s %s failed", request.method, request.url.path, exc_info=error)
             return problem(request, 500, "The query service failed; its log has the reason under this request_id.")

@@ -17,7 +17,8 @@ from sluice.api.schemas import CollectionDetail, CollectionList, DocumentList, D
 from sluice.encryption import Cipher, ciphers
 from sluice.errors import NotFound, Terminal
 from sluice.indexing.counts import counted, counters
-from sluice.model.catalog import DocumentInfo
+from sluice.model.catalog import CollectionInfo, DocumentInfo
+from sluice.model.languages import language_warning
 from sluice.model.text import encodable
 from sluice.ports.content import Keyring
 from sluice.wiring.application import Sluice
@@ -29,7 +30,7 @@ router = APIRouter(responses=documented(401, 403, 429, 503))
 @in_thread
 def list_collections(sluice: Sluice, caller: Caller, grants: Grants) -> dict[str, Any]:
     """The collections of one tenant."""
-    infos = [asdict(info) for info in sluice.catalog.collections(caller)]
+    infos = [{**asdict(info), **_warned(info)} for info in sluice.catalog.collections(caller)]
     return {"collections": infos, "tenant": caller.tenant, "tenants": [grant.tenant for grant in grants]}
 
 
@@ -50,10 +51,15 @@ def show_collection(sluice: Sluice, collection: str, caller: Caller) -> dict[str
     return {
         **asdict(info),
         **asdict(info.profile),
+        **_warned(info),
         "chunks": {"ledger": info.chunks, **counts},
         "filter_fields": list(generation.filter_fields),
         "degraded": [store for store, value in counts.items() if value is None],
     }
+
+
+def _warned(info: CollectionInfo) -> dict[str, str | None]:
+    return {"language_warning": language_warning(info.profile.embedder, info.languages)}
 
 
 @router.get("/documents", response_model=DocumentList, responses=documented(404, 422), tags=["documents"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ from sluice.api.problems import documented
 from sluice.api.schemas import Health, Probe
 from sluice.maintenance import probes
 from sluice.maintenance.probes import NEEDED, EngineState
+from sluice.resilience.guard import State
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])
@@ -43,9 +45,15 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
 
 @router.get("/health", response_model=Health, responses=documented(401, 422))
 async def health(request: Request) -> dict[str, Any]:
-    """Every dependency: state, version, latency."""
-    dependencies = await _dependencies(backend_of(request))
-    return {"status": probes.overall_state(dependencies), "dependencies": [_dependency(each) for each in dependencies]}
+    """Every dependency: state, version, latency, and the state of its circuit breaker."""
+    backend = backend_of(request)
+    states = await _dependencies(backend)
+    breakers = await _breakers(backend)
+    dependencies = [{**_dependency(each), "breaker": breakers.get(each.name)} for each in states]
+    return {
+        "status": probes.overall_state(states),
+        "dependencies": [*dependencies, *_without_ping(breakers, {each.name for each in states})],
+    }
 
 
 async def _dependencies(backend: Backend) -> list[EngineState]:
@@ -63,6 +71,22 @@ async def _dependencies(backend: Backend) -> list[EngineState]:
         for name in names:
             group.start_soon(ask, name)
     return [states[name] for name in names]
+
+
+async def _breakers(backend: Backend) -> dict[str, State]:
+    """Returns the states of the circuit breakers, by dependency; none if the dependencies cannot be built."""
+    try:
+        guards = await backend.probes.run(lambda: backend.sluice.guards)
+    except Exception:
+        return {}
+    return {name: guard.state for name, guard in guards.items()}
+
+
+def _without_ping(breakers: Mapping[str, State], known: Collection[str]) -> list[dict[str, Any]]:
+    """Returns the dependencies that only calls can test, where calls have failed: an endpoint of embeddings."""
+    shown = {"state": "down", "version": None, "latency_ms": None}
+    failing = {name: state for name, state in breakers.items() if name not in known and state != "closed"}
+    return [{"name": name, **shown, "breaker": state} for name, state in failing.items()]
 
 
 async def _probe(backend: Backend, name: str) -> EngineState:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
 
-from sluice.model.search import Retriever
+from sluice.model.search import DEGRADATIONS, RETRIEVERS, Degradation, Retriever
 from sluice.retrieval.neighbours import MAX_CONTEXT
 from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
-
-
-def _no_graph_leg(value: Any) -> Any:
-    if value == "graph":
-        raise ValueError("the retriever graph is not part of this release; use dense, sparse or both")
-    return value
 
 
 class SearchBody(BaseModel):
@@ -38,11 +32,12 @@ class SearchBody(BaseModel):
         "must hold: any, none (lists), exists (true, false), gt, gte, lt, lte (numbers, or dates).",
         examples=[{"language": "en", "category": {"none": ["draft"], "exists": True}, "year": {"gte": 2024}}],
     )
-    legs: list[Annotated[Retriever, BeforeValidator(_no_graph_leg)]] = Field(
-        ["dense", "sparse"],
+    legs: list[Retriever] = Field(
+        list(RETRIEVERS),
         min_length=1,
         max_length=10,
-        description="The retrievers to use. dense: by meaning; sparse: by words (BM25).",
+        description="The retrievers to use. dense: by meaning; sparse: by words (BM25); graph: passages about names in "
+        "the question or in the passages that the others find.",
     )
     rerank: StrictBool | None = Field(
         None,
@@ -94,16 +89,27 @@ class Location(BaseModel):
     headings: list[str] = Field(description="From the outermost heading to the innermost.")
 
 
+class GraphPath(BaseModel):
+    """The strongest link that leads to a passage."""
+
+    from_chunk_id: UUID | None = Field(description="The passage that names the entity; null: the question names it.")
+    entity: str
+    relation: Literal["about", "mentions"] = Field(
+        description="about: the passage begins a document or section with this name; mentions: it contains the name."
+    )
+
+
 class Explanation(BaseModel):
     legs: dict[str, float] = Field(
-        description="Score of this passage in each retriever; without sparse where no word matches. dense: cosine "
-        "similarity; sparse: by its rank in this answer."
+        description="Score of this passage in each retriever; without sparse where no word matches, without graph "
+        "where no link leads to it. sparse and graph show the rank in this answer alone."
     )
     ranks: dict[str, int] = Field(
         description="Rank among the results of this answer, from 1: of each retriever, of the fused score (fused), of "
         "the reranker (rerank)."
     )
     rerank: float | None = Field(None, description="The reranker's score, on the scale of its model.")
+    path: GraphPath | None = Field(None, description="With the retriever graph, where a link leads to the passage.")
     generation: int
     run_id: UUID
 
@@ -144,8 +150,8 @@ class ShownPassage(BaseModel):
 
 class SearchResult(ShownPassage):
     score: float = Field(
-        description="Compare it within this answer only. If the retriever sparse, a reranker or diversity was used, it "
-        "shows the rank alone; otherwise it is the cosine similarity."
+        description="Compare it within this answer only. With the retriever dense alone it is the cosine similarity; "
+        "with others, a reranker or diversity it shows the rank alone."
     )
     similarity: float | None = Field(
         None,
@@ -163,15 +169,15 @@ class SearchResult(ShownPassage):
 class SearchAnswer(BaseModel):
     results: list[SearchResult]
     legs: list[Retriever] = Field(description="The retrievers that served this answer.")
-    degraded: list[str] = Field(
-        description="Parts of the search that are incomplete. `refill`: more passages may exist than were examined. "
-        "`rerank`, `diversity`: the step failed or was late; the order is without it. `context`: some passages have "
-        "none, because their document was changed meanwhile."
+    degraded: list[Degradation] = Field(
+        description="What was lost, replaced or left incomplete. "
+        + " ".join(f"`{word}`: {meaning}." for word, meaning in DEGRADATIONS.items())
     )
     nothing_relevant: bool = Field(
         description="True if no passage was found, or if no passage found contains a word of the question (BM25 terms) "
-        "and all are less similar to it than the embedder's threshold: minilm 0.40, wordllama 0.45; with hash only the "
-        "words count. The results are then still the nearest passages; do not use them as an answer."
+        "and all are less similar to it than the embedder's threshold: minilm 0.40, "
+        "bge-small 0.70, wordllama 0.45; with hash only the words count. "
+        "The results are then still the nearest passages; do not use them as an answer."
     )
     reason: Reason | None = Field(None, description="Why there is no result. Absent if there is one.")
     generation: int
@@ -186,12 +192,25 @@ class ChunkCounts(BaseModel):
     neo4j: int | None = None
 
 
+Languages = Field(
+    description="Documents by language (ISO 639-3 code), as detected at ingest; without those whose language is not "
+    "known, e.g. because they are too short, or were ingested by an older release.",
+    examples=[{"eng": 120, "deu": 14}],
+)
+LanguageWarning = Field(
+    description="Set if at least a tenth of the documents are in languages that the embedder does not represent: the "
+    "languages, and what to do."
+)
+
+
 class CollectionSummary(BaseModel):
     name: str
     generation: int
     documents: int
     chunks: int
     quarantined: int
+    languages: dict[str, int] = Languages
+    language_warning: str | None = LanguageWarning
 
 
 class CollectionList(BaseModel):
@@ -209,6 +228,8 @@ class CollectionDetail(BaseModel):
         "only some of the tenant's groups (the stores count for the whole tenant)."
     )
     quarantined: int
+    languages: dict[str, int] = Languages
+    language_warning: str | None = LanguageWarning
     chunker: str
     embedder: str
     entities: str
@@ -271,10 +292,18 @@ class Probe(BaseModel):
 
 
 class Dependency(BaseModel):
-    name: str = Field(description="ledger, keys, qdrant; neo4j, redis and marquez if they are configured.")
+    name: str = Field(
+        description="ledger, keys, qdrant; neo4j, redis and marquez if they are configured; embedding (the endpoint) "
+        "while its breaker is not closed."
+    )
     state: Literal["ok", "down"]
     version: str | None
     latency_ms: float | None
+    breaker: Literal["closed", "open", "half-open"] | None = Field(
+        None,
+        description="The circuit breaker of its calls. open: it failed several times in a row and is not called for "
+        "some seconds; half-open: the next call is a trial. null: it has none.",
+    )
 
 
 class Health(BaseModel):

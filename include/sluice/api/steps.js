@@ -1,4 +1,4 @@
-// Elements of the pages for lineage and gates: cards of facts and tables, results of checks, a notice. Text only.
+// Elements of the pages for lineage, gates and evaluations: cards of facts and tables, results of checks, a notice. Text only.
 
 import { element } from "./results.js";
 
@@ -6,7 +6,7 @@ export const $ = (id) => document.getElementById(id);
 
 const RESULTS = ["failed", "warning", "passed"];
 // Stage that records a gate's results → the work that the gate checks.
-const AFTER = { validate: "extraction", chunk: "chunking", embed: "embedding" };
+const AFTER = { validate: "extraction", chunk: "chunking", embed: "embedding", evaluate: "evaluation" };
 const SIGNS = { failed: "✕", warning: "▲", passed: "✓" };
 
 // ISO 8601 in UTC; the tooltip shows the user's local time.
@@ -41,7 +41,8 @@ export function byResult(gates) {
   return gates.toSorted((one, other) => RESULTS.indexOf(one.result) - RESULTS.indexOf(other.result) || stages.indexOf(one.stage) - stages.indexOf(other.stage));
 }
 
-function whenItFails({ action, blocking }) {
+function whenItFails({ action, blocking, stage }) {
+  if (stage === "evaluate") return blocking ? "fails the evaluation" : "warns";
   if (blocking) return "quarantines the document";
   return action === "mask" ? "masks the findings" : "warns";
 }

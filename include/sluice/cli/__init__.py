@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 from sluice import __version__
-from sluice.cli import access, collections, documents, gates, operating, quarantine, retention, sources, tenants
+from sluice.cli import (
+    access,
+    collections,
+    documents,
+    evaluation,
+    gates,
+    golden,
+    models,
+    operating,
+    quarantine,
+    retention,
+    sources,
+    tenants,
+)
 from sluice.cli.local import use_local_stack
 from sluice.cli.terminal import FAILED, INTERRUPTED, USAGE
 from sluice.errors import BadRequest, SluiceError
@@ -39,13 +52,13 @@ def root(
 
 for command in (documents.ingest, documents.search, operating.status, operating.reconcile, operating.doctor):
     app.command()(command)
-app.command(name="eval")(documents.evaluate)
+app.command(name="eval")(evaluation.evaluate)
 for other in (operating.migrate, access.grant, access.revoke, retention.purge, retention.prune):
     app.command()(other)
 app.add_typer(access.app, name="access")
 app.add_typer(collections.app, name="collections")
 app.add_typer(collections.documents, name="documents")
-for group in (gates, sources, retention, quarantine, tenants):
+for group in (models, gates, golden, sources, retention, quarantine, tenants):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 

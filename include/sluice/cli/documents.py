@@ -1,9 +1,8 @@
-"""Commands: ingest, search and eval."""
+"""Commands: ingest and search."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,8 +120,7 @@ def search(
         typer.Option("--rerank/--no-rerank", help="Use the reranker of SLUICE_RERANKER. Not given: if there is one."),
     ] = None,
     explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Show scores and ranks of each passage: by retriever, fused, reranker."),
+        bool, typer.Option("--explain", help="Show scores and ranks of each passage: by retriever, fused, reranker.")
     ] = False,
     json_: Json = False,
 ) -> None:
@@ -149,6 +147,12 @@ def search(
 
 
 def _lines(outcome: SearchOutcome, explain: bool) -> list[str]:
+    from sluice.model.search import DEGRADATIONS
+
+    return [*_passages(outcome, explain), *(f"Degraded ({word}): {DEGRADATIONS[word]}." for word in outcome.degraded)]
+
+
+def _passages(outcome: SearchOutcome, explain: bool) -> list[str]:
     took = f"{outcome.took_ms:.0f} ms (generation {outcome.generation})"
     if not outcome.passages:
         return [f"No passage was found in {took}. {outcome.reason.detail if outcome.reason else ''}".rstrip()]
@@ -158,8 +162,6 @@ def _lines(outcome: SearchOutcome, explain: bool) -> list[str]:
             "Use other words. --json still prints the nearest passages."
         ]
     lines = [f"{len(outcome.passages)} passages in {took}"]
-    if outcome.degraded:
-        lines.append(f"Incomplete: {', '.join(outcome.degraded)} (docs/api.md says what is missing).")
     for rank, passage in enumerate(outcome.passages, 1):
         where = " › ".join(passage.headings) or f"characters {passage.start}-{passage.end}"
         page = f", page {passage.page}" if passage.page else ""
@@ -198,33 +200,3 @@ def _filter(text: str) -> tuple[str, Any]:
             wrong = f"{value!r} begins like JSON, but is not valid JSON."
             raise typer.BadParameter(wrong, param_hint="--filter") from None
         return field, value
-
-
-def evaluate(
-    queries: Annotated[Path, typer.Option(help='queries.jsonl: {"_id", "text"} a line.')],
-    qrels: Annotated[Path, typer.Option(help="TSV: query-id, corpus-id, score.")],
-    collection: Collection = "docs",
-    tenant: Tenant = "default",
-    json_: Json = False,
-) -> None:
-    """Measure nDCG@10, recall@10, MRR and all-gold@10 of a collection. A document ranks as its best passage."""
-    from sluice.model.search import SearchRequest
-    from sluice.retrieval import metrics
-
-    relevant = metrics.read_qrels(qrels)
-    texts = {qid: text for qid, text in metrics.read_queries(queries).items() if qid in relevant}
-    with opened() as sluice:
-        ask, who = sluice.search, operator(tenant)
-        rankings = {
-            qid: metrics.collapse(ask(SearchRequest(text[:2000], collection, 30), who).passages)
-            for qid, text in texts.items()
-        }
-    figures = metrics.evaluate(rankings, relevant)
-    intervals = figures["intervals"]
-    lines = [
-        f"{name}: {value:.4f}"
-        + (f"  [{intervals[name][0]:.4f}, {intervals[name][1]:.4f}]" if name in intervals else "")
-        for name, value in figures.items()
-        if name not in ("intervals", "queries")
-    ]
-    tell(figures, json_, f"{figures['queries']} queries, 95 % bootstrap intervals", *lines)

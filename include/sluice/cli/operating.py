@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,9 +10,11 @@ import typer
 from sluice.cli.tenants import use_lines
 from sluice.cli.terminal import FAILED, OK, Json, opened, tell
 from sluice.maintenance.probes import EngineState, probe_all
+from sluice.model.languages import in_words, language_warning
 
 if TYPE_CHECKING:
     from sluice.maintenance.drift import StoreReport
+    from sluice.maintenance.full_text import TermsReport
     from sluice.maintenance.reconciliation import ReconciliationReport
 
 
@@ -27,12 +30,13 @@ def status(json_: Json = False) -> None:
         collections: list[dict[str, Any]] = []
         for generation, counts in by_collection(sluice.ledger.collections):
             stores = counters(generation, vectors=sluice.vectors, graph=sluice.graph)
-            collections.append({**counts, "chunks": {"ledger": counts["chunks"], **counted(stores, up)}})
-    lines = [
-        f"{each['name']} (generation {each['generation']}): {each['documents']} documents, {each['quarantined']} in "
-        f"quarantine, chunks: {', '.join(f'{_shown(count)} in {store}' for store, count in each['chunks'].items())}"
-        for each in collections
-    ] or ["No collection yet. Make one: sluice ingest file:///your/folder --collection docs"]
+            warning = language_warning(generation.profile.embedder, counts["languages"])
+            collections.append(
+                {**counts, "chunks": {"ledger": counts["chunks"], **counted(stores, up)}, "language_warning": warning}
+            )
+    lines = [line for each in collections for line in _collection_lines(each)] or [
+        "No collection yet. Make one: sluice ingest file:///your/folder --collection docs"
+    ]
     limited = [line for use in uses if use.quota != Quota() for line in use_lines(use)]
     report = {
         "collections": collections,
@@ -58,6 +62,7 @@ def reconcile(
         for each in report.collections
         for store, compared in each.stores.items()
     ]
+    lines += [_terms_line(each.name, each.terms) for each in report.collections if each.terms.lacking]
     lines = lines or ["No collection yet: there is nothing to compare."]
     tell(report.to_json(), json_, *lines, *_object_lines(report.objects), *_advice(report))
     raise typer.Exit(OK if report.ok else FAILED)
@@ -105,11 +110,29 @@ def _object_lines(objects: StoreReport) -> list[str]:
     return lines
 
 
+def _terms_line(collection: str, terms: TermsReport) -> str:
+    return (
+        f"{collection}, full text: {terms.lacking} chunks of an older release lacked their terms, {terms.added} added. "
+        "Searches without Qdrant do not find the others; `sluice reconcile --repair` adds them."
+    )
+
+
 def _advice(report: ReconciliationReport) -> list[str]:
     remaining = report.missing + report.stale + report.surplus - report.repaired
     if report.repair or remaining == report.objects.missing + report.objects.stale:
         return []
     return ["Nothing was changed. To repair it: sluice reconcile --repair"]
+
+
+def _collection_lines(collection: Mapping[str, Any]) -> list[str]:
+    chunks = ", ".join(f"{_shown(count)} in {store}" for store, count in collection["chunks"].items())
+    languages = f"; languages: {in_words(collection['languages'])}" if collection["languages"] else ""
+    warning = collection["language_warning"]
+    return [
+        f"{collection['name']} (generation {collection['generation']}): {collection['documents']} documents, "
+        f"{collection['quarantined']} in quarantine, chunks: {chunks}{languages}",
+        *([f"  Warning: {warning}"] if warning else []),
+    ]
 
 
 def _shown(count: int | None) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sluice.embedding.account import Account
 from sluice.embedding.bm25 import sparse
 from sluice.errors import Terminal
-from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, Vector
+from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, SparseVector, Vector
 from sluice.model.costs import Spent
 from sluice.ports.content import Embedder
 from sluice.ports.vector_cache import VectorCache
@@ -66,7 +66,7 @@ def embed(
         computed, tokens = computed + spent.texts, tokens + spent.tokens
         on_texts(spent.texts)
     documents = [document for document in documents if all(chunk.text_hash in known for chunk in document.chunks)]
-    terms = iter(sparse([text for document in documents for text in _sparse_texts(document)], index_key))
+    terms = iter(terms_of(documents, index_key))
     embedded = [
         EmbeddedDocument(
             document.document,
@@ -125,6 +125,12 @@ def _wrong(vectors: Vector, texts: int, dim: int) -> str | None:
     if texts > 1 and not unit_length(vectors).any():  # if only some are wrong, their texts may be the cause
         return f"{texts} vectors that are not finite or not of length 1"
     return None
+
+
+def terms_of(documents: Sequence[ChunkedDocument], index_key: bytes) -> list[SparseVector]:
+    """Returns the sparse vectors of the chunks of all documents, in order."""
+    languages = [document.document.language for document in documents for _ in document.chunks]
+    return sparse([text for document in documents for text in _sparse_texts(document)], index_key, languages)
 
 
 def _sparse_texts(document: ChunkedDocument) -> list[str]:

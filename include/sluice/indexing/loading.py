@@ -88,11 +88,13 @@ def encrypted_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> E
         sealed_title=cipher.encrypt_text("title", document.title),
         sealed_text=cipher.encrypt_text("text", document.text),
         sealed_metadata=cipher.encrypt_json("metadata", document.metadata),
-        chunks=tuple(_encrypted_chunk(each.chunk, cipher) for each in embedded.chunks),
+        chunks=tuple(_encrypted_chunk(each, cipher) for each in embedded.chunks),
+        language=document.language,
     )
 
 
-def _encrypted_chunk(chunk: Chunk, cipher: Cipher) -> EncryptedChunk:
+def _encrypted_chunk(embedded: EmbeddedChunk, cipher: Cipher) -> EncryptedChunk:
+    chunk = embedded.chunk
     names = {str(each.entity_id): each.name for each in chunk.mentions}
     return EncryptedChunk(
         chunk_id=chunk.chunk_id,
@@ -105,6 +107,7 @@ def _encrypted_chunk(chunk: Chunk, cipher: Cipher) -> EncryptedChunk:
         sealed_headings=cipher.encrypt_json("headings", chunk.headings, chunk.chunk_id),
         sealed_names=cipher.encrypt_json("names", names, chunk.chunk_id),
         mentions=tuple(EncryptedMention(each.entity_id, each.kind, each.count, each.about) for each in chunk.mentions),
+        terms=embedded.sparse,
         relations=chunk.relations,
     )
 

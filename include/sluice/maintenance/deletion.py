@@ -28,6 +28,7 @@ from sluice.ports.deletions import Deletions
 from sluice.ports.pruning import Pruning
 from sluice.ports.runs import Runs
 from sluice.ports.sources import Sources
+from sluice.retrieval.golden import Golden
 from sluice.sources import uploads
 from sluice.sources.schemes import canonical
 
@@ -78,6 +79,7 @@ class Deleting:
     stores: Stores
     recorder: Recorder
     quarantine: Quarantine
+    golden: Golden
 
     def preview(self, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> DeletionPreview:
         """Counts what a deletion of these documents (None: all of the source) would delete. Changes nothing."""
@@ -150,7 +152,8 @@ class Deleting:
         """Deletes the documents of every source in a collection, or of one tenant's sources. Raises NotFound.
 
         Where no other tenant has a source there, the collection itself is dropped: its backing collection, its part of
-        the graph, and all its rows in the ledger."""
+        the graph, and all its rows in the ledger. Golden sets, feedback and evaluations are removed with it, or (with a
+        tenant) those of the tenant."""
         [generation] = live_generations(self.collections, collection)
         report = DeletionReport()
         chunks = 0  # of the deleted documents; `report.chunks` may include outbox entries of an earlier deletion
@@ -160,6 +163,8 @@ class Deleting:
             report.documents += removed.documents
             report.chunks += removed.chunks
             report.left += removed.left
+        if tenant is not None and not report.left:
+            self.golden.remove_all(generation, tenant)
         report.dropped = not report.left and not self.sources.saved(None, collection)
         if report.dropped:
             self.stores.drain(generation)
@@ -169,6 +174,7 @@ class Deleting:
             # free.
             self.collections.begin_drop(generation)
             self._destroy_keys(generation)  # also of documents deleted at their source before
+            self.golden.remove_all(generation, None)
             self.stores.drop(generation)  # before the ledger, which is the only place that knows what to drop
             self.collections.drop(generation)
         if not report.left:

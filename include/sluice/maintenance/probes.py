@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sluice.errors import SluiceError
 
-NEEDED = ("ledger", "keys", "qdrant")  # engines without which no search can be answered
+NEEDED = ("ledger", "keys")  # engines without which no search can be answered
 
 
 @dataclass(frozen=True, slots=True)

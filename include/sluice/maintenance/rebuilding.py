@@ -15,7 +15,7 @@ from sluice.embedding import account, embedding
 from sluice.encryption import Cipher
 from sluice.errors import Terminal
 from sluice.indexing import loading
-from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedDocument, Mention
+from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedDocument, Mention, SparseVector
 from sluice.model.document import Document
 from sluice.model.generation import Generation
 from sluice.model.grants import ALL_GROUPS
@@ -84,6 +84,17 @@ class Rebuilder:
             points += rebuilt
         return Rebuilt(points, computed, [each.chunk_id for each in chunks if each.chunk_id not in readable])
 
+    def terms(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, SparseVector]:
+        """Returns the sparse vectors of these chunks, without those of unreadable ones. Nothing is embedded."""
+        ciphers = self._ciphers(chunks)
+        terms: dict[UUID, SparseVector] = {}
+        for source, own in self.by_source(chunks):
+            index_key = self.keyring.index_key(source.spec.tenant)
+            documents = list(self._documents(own, ciphers, index_key))
+            ids = [chunk.chunk_id for document in documents for chunk in document.chunks]
+            terms |= zip(ids, embedding.terms_of(documents, index_key), strict=True)
+        return terms
+
     def _documents(
         self, chunks: Sequence[LedgerChunk], ciphers: dict[UUID, Cipher], index_key: bytes
     ) -> Iterable[ChunkedDocument]:
@@ -97,7 +108,7 @@ class Rebuilder:
             rebuilt = [self._chunk(chunk, title, cipher, index_key) for chunk in own]
             metadata = cipher.decrypt_json("metadata", first.sealed_metadata)
             item = WorkItem(first.document_id, ListingEntry("", "", "", 0), new=False)
-            document = Document(item, first.mime, title, "", b"", metadata)
+            document = Document(item, first.mime, title, "", b"", metadata, language=first.language)
             yield ChunkedDocument(document, tuple(each for each in rebuilt if each is not None))
 
     def _chunk(self, row: LedgerChunk, title: str, cipher: Cipher, index_key: bytes) -> Chunk | None:

@@ -16,12 +16,14 @@ from uuid import UUID
 
 from sluice.indexing.stores import Stores
 from sluice.maintenance.drift import Drift, StoreReport
+from sluice.maintenance.full_text import TermsReport, compare_terms
 from sluice.maintenance.objects import ObjectComparison
 from sluice.maintenance.projections import Contributions, Points, Projection
 from sluice.maintenance.rebuilding import Rebuilder
 from sluice.model.generation import Generation
 from sluice.pipeline.generations import live_generations
 from sluice.ports.collections import Collections
+from sluice.ports.full_text import FullText
 from sluice.ports.outbox import Outbox
 from sluice.ports.projections import GraphIndex
 from sluice.ports.reconciliation import Reconciliation
@@ -45,6 +47,7 @@ class CollectionReport:
     in_flight: int  # being changed by a running run, or queued in the outbox
     unreadable: int  # chunks that could not be rebuilt
     embedded: int  # vectors missing from the cache
+    terms: TermsReport  # of the ledger's full text, which only searches without Qdrant read
     stores: Mapping[str, StoreReport]
 
     def to_json(self) -> dict[str, Any]:
@@ -79,6 +82,7 @@ class Reconciling:
 
     collections: Collections
     reconciliation: Reconciliation
+    full_text: FullText
     outbox: Outbox
     stores: Stores
     objects: ObjectComparison
@@ -136,6 +140,9 @@ class Reconciling:
         stores = {each.name: self.compare(generation, each, repair, page_chunks) for each in projections}
         reports = stores.values()
         unreadable = {chunk_id for each in projections for chunk_id in each.unreadable}
+        terms = compare_terms(
+            self.full_text, self.reconciliation, generation, rebuilder, repair=repair, page_chunks=page_chunks
+        )
         report = CollectionReport(
             name=generation.collection,
             generation=generation.number,
@@ -143,6 +150,7 @@ class Reconciling:
             ok=all(each.repaired == each.drift for each in reports),
             unreadable=len(unreadable),
             embedded=sum(each.embedded for each in projections),
+            terms=terms,
             stores=stores,
         )
         if self.reconciliation.record(generation, started_at, repair, report.to_json()):

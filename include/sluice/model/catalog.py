@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -17,6 +18,7 @@ class CollectionInfo:
     documents: int
     chunks: int
     quarantined: int
+    languages: Mapping[str, int] = field(default_factory=dict)  # documents by ISO 639-3 code, where it is known
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Document:
     raw_hash: bytes
     metadata: Mapping[str, Any] = field(default_factory=dict)
     page_starts: tuple[int, ...] = ()  # page p (from 1) begins at page_starts[p - 1]
+    language: str | None = None  # ISO 639-3; None: not detected, or not with confidence
 
     @property
     def document_id(self) -> UUID:

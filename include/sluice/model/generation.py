@@ -24,6 +24,8 @@ class Generation:
     profile: Profile
     backing_collection: str  # in Qdrant: <collection>__g<number>
     filter_fields: tuple[str, ...] = ()  # metadata keys that searches may filter on
+    # ISO 639-3 codes of all languages that a served version has, or had: questions are analysed in each of them.
+    languages: tuple[str, ...] = ()
 
     @property
     def has_graph(self) -> bool:

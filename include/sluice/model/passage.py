@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sluice.model.gates import GateRow, GateTotal
 from sluice.model.generation import Profile
+from sluice.model.search import GraphPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Passage:
     generation: int
     run_id: UUID
     scores: Mapping[str, float] = field(default_factory=dict)
+    path: GraphPath | None = None  # the strongest link that leads to it
     similarity: float | None = None  # cosine similarity to the query, where requested
     # Rank among the passages of the result, from 1: by retriever, of the fused score (fused), of the reranker (rerank).
     ranks: Mapping[str, int] = field(default_factory=dict)

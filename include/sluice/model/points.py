@@ -34,6 +34,7 @@ class EncryptedChunk:
     sealed_headings: bytes  # purpose "headings", part: chunk_id, JSON list
     sealed_names: bytes  # purpose "names", part: chunk_id, JSON {entity_id: name}
     mentions: tuple[EncryptedMention, ...]
+    terms: SparseVector  # for the ledger's full text
     relations: tuple[Relation, ...] = ()
 
 
@@ -51,6 +52,7 @@ class EncryptedVersion:
     sealed_text: bytes  # purpose "text"
     sealed_metadata: bytes  # purpose "metadata", JSON object
     chunks: tuple[EncryptedChunk, ...]
+    language: str | None = None  # ISO 639-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class LedgerChunk:
     mentions: tuple[EncryptedMention, ...]  # in the order of ids
     changing: bool  # a running run has staged another version, so the document's projections may change at any time
     relations: tuple[Relation, ...] = ()  # sorted
+    language: str | None = None  # of the version, ISO 639-3; its sparse vectors are analysed in it
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from uuid import UUID
 
 from sluice.errors import BadRequest
 
-Prunable = Literal["versions", "embeddings", "runs", "reconciliations", "quarantine", "lineage"]
+Prunable = Literal[
+    "versions", "embeddings", "runs", "reconciliations", "quarantine", "lineage", "evaluations", "feedback"
+]
 """Kinds of rows that the ledger needs only for a limited time."""
 _LONGEST_DAYS = 36_500
 
@@ -64,6 +66,8 @@ class KeepDays:
     quarantine: int = 90  # from when a record was resolved
     mirrors: int = 30  # from when a repository was last fetched
     lineage: int = 90  # from when an event was received
+    evaluations: int = 365  # from when they were recorded
+    feedback: int = 90  # from when it was given
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Counts:
     documents: int
     chunks: int
     quarantined: int
+    languages: Mapping[str, int] = field(default_factory=dict)  # documents by ISO 639-3 code, where it is known
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,26 @@ from uuid import UUID
 
 from sluice.model.chunk import SparseVector, Vector
 
-Retriever = Literal["dense", "sparse"]
+Retriever = Literal["dense", "sparse", "graph"]
 RETRIEVERS: tuple[Retriever, ...] = get_args(Retriever)
+VECTOR_RETRIEVERS: tuple[Retriever, ...] = ("dense", "sparse")
+
+Degradation = Literal[
+    "dense", "graph", "full_text", "terms", "filters", "refill", "rerank", "diversity", "context", "cache"
+]
+"""A retriever or a step of a search that was lost, replaced or left incomplete."""
+DEGRADATIONS: Mapping[Degradation, str] = {
+    "dense": "similarity was not used: the embedding endpoint or Qdrant did not answer in time",
+    "graph": "the graph was not used: Neo4j did not answer in time",
+    "full_text": "the ledger's full text was searched for the words of the question, because Qdrant did not answer",
+    "terms": "the full text lacks chunks that an older release loaded, until `sluice reconcile --repair`",
+    "filters": "the filters were applied to the best candidates only, so passages may be missing",
+    "refill": "more passages may exist than were examined",
+    "rerank": "the passages were not reranked: the reranker failed or did not answer in time",
+    "diversity": "the passages are in the order of relevance, because Qdrant did not return their vectors",
+    "context": "passages whose documents were changed meanwhile have no context",
+    "cache": "the cache was not used: Redis did not answer in time",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +56,21 @@ class VectorQuery:
     sources: tuple[UUID, ...]  # sources that the principal may read, as the ledger decides
     filters: Mapping[str, Any]
     limit: int  # candidates of each retriever
+    among: tuple[UUID, ...] | None = None  # only these chunks; None: all
 
     @property
     def retrievers(self) -> tuple[Retriever, ...]:
         """The retrievers that this query uses."""
-        return tuple(name for name in RETRIEVERS if getattr(self, name) is not None)
+        return tuple(name for name in VECTOR_RETRIEVERS if getattr(self, name) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPath:
+    """The strongest link that leads to a passage: from the question (None) or from another passage, by an entity."""
+
+    from_chunk_id: UUID | None
+    entity: str  # as the question or the other passage spells it
+    relation: Literal["about", "mentions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +79,20 @@ class Candidate:
 
     chunk_id: UUID
     # By retriever: cosine similarity to the question (dense), BM25 (sparse; absent where no term of the question
-    # matches).
+    # matches), strength of the links that lead to it (graph; absent where none does).
     scores: Mapping[str, float]
     score: float = 0.0  # fused
+    path: GraphPath | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FullTextHits:
+    """What the ledger's full text found. `complete`: it has no more. `all_chunks`: every chunk of the generation has
+    its terms there."""
+
+    candidates: list[Candidate]
+    complete: bool
+    all_chunks: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,7 @@ def _encrypted_row(document: Document, chunks: Sequence[Chunk], ciphers: Ciphers
         **_fields(document, _OF_DOCUMENT),
         "raw_hash": document.raw_hash.hex(),
         "page_starts": document.page_starts,
+        "language": document.language,
         "chunks": [_chunk_json(chunk) for chunk in chunks],
     }
     cipher = ciphers[document.document_id]
@@ -222,7 +223,9 @@ def _item(row: Mapping[str, Any]) -> WorkItem:
 def _document(body: Mapping[str, Any]) -> Document:
     plain = {name: body[name] for name in _OF_DOCUMENT}
     raw_hash, page_starts = bytes.fromhex(body["raw_hash"]), tuple(body["page_starts"])
-    return Document(_item(body["item"]), raw_hash=raw_hash, page_starts=page_starts, **plain)
+    # A run that an older release started has no languages.
+    language = body.get("language")
+    return Document(_item(body["item"]), raw_hash=raw_hash, page_starts=page_starts, language=language, **plain)
 
 
 def _chunk_json(chunk: Chunk) -> dict[str, Any]:

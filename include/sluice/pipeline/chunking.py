@@ -13,6 +13,7 @@ from sluice.model.document import Document
 from sluice.model.run import Run
 from sluice.pipeline.batching import Batch, parts
 from sluice.pipeline.gating import Gating
+from sluice.pipeline.languages import with_languages
 from sluice.pipeline.recording import Recorder, isolate_failures
 from sluice.ports.content import EntityExtractor, Keyring
 from sluice.quality import gates
@@ -32,8 +33,8 @@ class Chunking:
     gating: Gating
 
     def chunk(self, run: Run, batch: Batch, documents: Sequence[Document]) -> list[ChunkedDocument]:
-        """Splits documents into chunks with exact offsets, extracts entities where the graph is on, and runs the
-        gate."""
+        """Detects the language of documents, splits them into chunks with exact offsets, extracts entities where the
+        graph is on, and runs the gate."""
         profile = run.source.generation.profile
         index_key = self.keyring.index_key(run.source.spec.tenant)
         extractor = self.entities(profile.entities)
@@ -44,6 +45,7 @@ class Chunking:
         def cut(part: Sequence[Document]) -> list[ChunkedDocument]:
             result = []
             for group in parts(part, _CUT_AT_ONCE):
+                group = with_languages(group)
                 chunked = chunker.chunk(group, profile=profile.chunker, index_key=index_key, tokenizer=self.tokenizer())
                 if extractor is not None:
                     chunked = chunker.with_mentions(chunked, extractor, entity_id)

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from sluice.errors import Disagreement, Transient
 from sluice.indexing.counts import counters
 from sluice.indexing.stores import Stores
+from sluice.model.languages import language_warning
 from sluice.model.run import Run
 from sluice.pipeline.quarantine import Quarantine
 from sluice.pipeline.recording import WHOLE_RUN, Recorder
@@ -94,6 +95,7 @@ class Finishing:
             seconds[stat.stage] = round(seconds.get(stat.stage, 0.0) + stat.seconds, 3)
             totals.update(stat.counts)
         counts, spent = self.runs.counts(run), self.costs.spent(run)
+        languages = self.collections.counts(run.source.generation, run.source.spec.tenant).languages
         return RunSummary(
             run_id=run.run_id,
             collection=run.source.spec.collection,
@@ -117,6 +119,8 @@ class Finishing:
             gates=gates_page(run.run_id, run.source.spec.tenant),
             stages=seconds,
             gx_import_seconds=totals["gx_import_ms"] / 1000,
+            languages=languages,
+            language_warning=language_warning(run.source.generation.profile.embedder, languages),
         )
 
 

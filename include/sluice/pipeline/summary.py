@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
 from sluice.model.grants import operator
+from sluice.model.languages import in_words
 from sluice.model.quarantine import QuarantineRecord
 from sluice.model.source import SourceSpec
 from sluice.ports.catalog import Catalog
@@ -55,7 +56,8 @@ class RunSummary:
     `seconds` and `stages`: seconds of work that its stages recorded, in total and by stage; batches may overlap.
     `quarantine`: documents of the source in quarantine, by reason code. `stopped`: the limit that ended the run early,
     with `remaining` documents not processed; None: the run is complete. `gates`: the path of the page with its gate
-    results.
+    results. `languages`: the tenant's documents in the collection by ISO 639-3 code, where it is known, and
+    `language_warning` where the embedder does not represent them.
     """
 
     run_id: UUID
@@ -72,6 +74,8 @@ class RunSummary:
     gates: str
     stages: Mapping[str, float]
     gx_import_seconds: float
+    languages: Mapping[str, int] = field(default_factory=dict)
+    language_warning: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "run_id": str(self.run_id)}
@@ -90,6 +94,7 @@ class RunSummary:
             *(f"    {each.code}: {each.external_id}" for each in named),
             *([f"    and more: sluice quarantine list --collection {self.collection}"] if more else []),
             f"{chunks.written:,} chunks written, {chunks.removed:,} removed, {chunks.total:,} in {self.collection}",
+            *([f"languages in {self.collection}: {in_words(self.languages)}"] if self.languages else []),
             f"{vectors.computed:,} embeddings computed, {vectors.cached:,} from the cache",
             f"{cost.tokens:,} tokens in {cost.texts:,} texts, {cost.seconds:.1f} s of embedding{money}",
             f"{self.seconds:.1f} s (" + ", ".join(f"{name} {took:.1f}" for name, took in self.stages.items()) + ")",
@@ -98,6 +103,7 @@ class RunSummary:
                 if self.stopped
                 else []
             ),
+            *([f"Warning: {self.language_warning}"] if self.language_warning else []),
         ]
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from sluice.ports.collections import Collections
 from sluice.ports.costs import Costs
 from sluice.ports.deletions import Deletions
+from sluice.ports.evaluations import Evaluations
+from sluice.ports.full_text import FullText
+from sluice.ports.golden import Feedback, GoldenSets
 from sluice.ports.grants import Grants
 from sluice.ports.outbox import Outbox
 from sluice.ports.pruning import Pruning
@@ -46,3 +49,7 @@ class Ledger:
     deletions: Deletions
     pruning: Pruning
     grants: Grants
+    full_text: FullText
+    golden: GoldenSets
+    feedback: Feedback
+    evaluations: Evaluations

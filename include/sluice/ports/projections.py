@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from sluice.model.generation import Generation
+from sluice.model.links import Link, Seed
 from sluice.model.points import GraphChunk, GraphOrphans, GraphRow, OutboxEntry, Point, StoredPoint
 from sluice.model.search import Candidate, VectorQuery
 from sluice.model.source import Source
@@ -93,3 +94,13 @@ class GraphIndex(Protocol):
 
     def ping(self) -> str:
         """Returns the server's version. Raises Unavailable."""
+
+
+class PassageLinks(Protocol):
+    """Links between passages, for searches."""
+
+    def links(self, generation: Generation, seeds: Sequence[Seed], limit: int) -> list[Link]:
+        """Returns the strongest links of each seed, at most `limit` each, strongest first: to passages of the
+        generation that are about an entity that the seed names or mentions, or that mention one that the seed
+        mentions. Entities of which very many passages are about or that very many mention are left out. Raises
+        Unavailable where the server does not answer in time."""

@@ -22,7 +22,8 @@ class Pruning(Protocol):
         versions: text, title and metadata of superseded versions; their rows stay. embeddings: see `mark_unused`. runs:
         with stages, gates and costs, where a later run of the source has succeeded and no version of theirs is served;
         the row stays while something refers to it. reconciliations: all but the latest of a collection. quarantine:
-        resolved records. lineage: events, sent or not."""
+        resolved records. lineage: events, sent or not. evaluations: all but the latest of a golden set and embedder,
+        and the latest that no drop was reported for. feedback: decided or not."""
 
     def mark_unused(self) -> None:
         """Records since when cached vectors are used by no chunk, and clears this for vectors that are used again.
@@ -30,7 +31,8 @@ class Pruning(Protocol):
 
     def keyed(self, before: datetime, limit: int) -> list[UUID]:
         """Returns documents that were deleted before then, whose keys still exist but decrypt nothing any more; and the
-        temporary ids of renamed documents, of runs that ended before then."""
+        temporary ids of renamed documents, of runs that ended before then; and questions that nothing uses any
+        more."""
 
     def key_destroyed(self, document_ids: Sequence[UUID]) -> None:
-        """Records that the keys of these documents are destroyed."""
+        """Records that the keys of these documents and questions are destroyed."""

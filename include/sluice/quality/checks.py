@@ -1,4 +1,4 @@
-"""The suites: all checks of documents, chunks and vectors. A reason says what to do and never quotes the text.
+"""The suites: all checks of documents, chunks, vectors and retrieval. A reason says what to do and quotes no text.
 
 A collection may change each check: see `gate_rules`.
 """
@@ -114,6 +114,10 @@ _REASONS = {
     ),
     "same_vector": "Different texts of the batch have the same vector; the embedder may not distinguish them.",
     "no_terms": "A chunk has letters but no search terms (only stopwords): only dense search finds it.",
+    "quality_drop": (
+        "The nDCG@10 of a golden set is more than {limit:g} below that of the last evaluation that passed. Look at "
+        "what changed since; if the new level is right, evaluate again with accept_drop."
+    ),
 }
 
 
@@ -176,7 +180,25 @@ VECTORS = (
     _at_most("no_terms", "no_terms", 0, "flag"),
 )
 
-SUITES: dict[str, tuple[Check, ...]] = {"documents": DOCUMENTS, "chunks": CHUNKS, "vectors": VECTORS}
+# Of evaluations, not of batches: `maintenance.evaluation` makes this check, without Great Expectations.
+RETRIEVAL = (
+    Check(
+        "quality_drop",
+        "expect_column_mean_to_be_between",
+        "ndcg_drop",
+        "flag",
+        _REASONS["quality_drop"],
+        "max_value",
+        0.02,
+    ),
+)
+
+SUITES: dict[str, tuple[Check, ...]] = {
+    "documents": DOCUMENTS,
+    "chunks": CHUNKS,
+    "vectors": VECTORS,
+    "retrieval": RETRIEVAL,
+}
 
 
 def check_of(code: str) -> Check:

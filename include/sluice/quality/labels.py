@@ -59,6 +59,7 @@ _LABELS: dict[str, tuple[str, Words]] = {
     "shared_vector": ("embeddings tell texts apart", _share("of the batch's texts have this embedding")),
     "same_vector": ("different texts have different embeddings", _always("another text has the same embedding")),
     "no_terms": ("chunks have search terms", _always("no search term")),
+    "quality_drop": ("search quality did not drop", lambda value: f"nDCG@10 fell by {value:.3f}"),
 }
 
 

@@ -19,12 +19,13 @@ def language(text: str) -> str | None:
     """Returns the ISO 639-3 code; None if the text is too short or too mixed. Takes about a third of a millisecond."""
     import kreuzberg
 
-    result = kreuzberg.extract_bytes_sync(_sample(text).encode("utf-8", "replace"), "text/plain", _configuration())
+    result = kreuzberg.extract_bytes_sync(sample(text).encode("utf-8", "replace"), "text/plain", _configuration())
     languages: list[str] | None = result.detected_languages
     return languages[0] if languages else None
 
 
-def _sample(text: str) -> str:
+def sample(text: str) -> str:
+    """Returns the parts of a text from which its language is detected: begin, middle and end."""
     if len(text) <= 3 * _PIECE_CHARS:
         return text
     middle = (len(text) - _PIECE_CHARS) // 2

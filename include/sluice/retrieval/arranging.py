@@ -8,12 +8,13 @@ from uuid import UUID
 
 import numpy as np
 
-from sluice.errors import BadRequest, Unavailable
+from sluice.errors import BadRequest
 from sluice.model.chunk import Vector
 from sluice.model.generation import Generation
 from sluice.model.passage import Passage
-from sluice.model.search import SearchRequest
+from sluice.model.search import Degradation, SearchRequest
 from sluice.ports.projections import VectorIndex
+from sluice.retrieval.candidates import attempted
 from sluice.retrieval.diversity import marginal_order
 from sluice.retrieval.reranking import Reranking
 
@@ -41,20 +42,18 @@ def arranged(
     request: SearchRequest,
     reranking: Reranking | None,
     passages: Sequence[Passage],
-) -> tuple[list[Passage], tuple[str, ...]]:
+) -> tuple[list[Passage], tuple[Degradation, ...]]:
     """Returns the passages in their final order, and the steps that failed (`rerank`, `diversity`): without them, the
     order stays as it was."""
-    order, failed = list(passages), []
+    order = list(passages)
+    failed: tuple[Degradation, ...] = ()
     if reranking:
         reordered = reranking.reordered(request.query.strip(), order)
-        order = order if reordered is None else reordered
-        failed += ["rerank"] if reordered is None else []
+        order, failed = (order, ("rerank",)) if reordered is None else (reordered, ())
     if request.diversity and len(order) > 1:
-        try:
-            order = _diverse(vectors, generation, request, order)
-        except Unavailable:
-            failed.append("diversity")
-    return order, tuple(failed)
+        diverse, lost = attempted(lambda: _diverse(vectors, generation, request, order), "diversity")
+        order, failed = diverse or order, failed + lost
+    return order, failed
 
 
 def _diverse(

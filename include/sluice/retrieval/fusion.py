@@ -1,44 +1,68 @@
 """Fusion: one order from the scores of several retrievers.
 
-Each retriever's scores are brought to the scale from 0 to 1, and the fused score is their weighted mean (a convex
-combination; Bruch, Gai, Ingber 2023, "An Analysis of Fusion Functions for Hybrid Retrieval"). Every candidate has its
-true score of each retriever, also of those that did not return it, so no score has to be guessed.
+The scores of the dense and the sparse retriever are brought to the scale from 0 to 1, and the fused score is their
+weighted mean (a convex combination; Bruch, Gai, Ingber 2023, "An Analysis of Fusion Functions for Hybrid Retrieval").
+Every candidate has its true score of each, also of the one that did not return it, so no score has to be guessed. The
+strength of links in the graph is added to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sluice.model.search import Candidate, Retriever
 
-# The share of the dense retriever in the fused score; the rest is BM25's. Measured with minilm (docs/decisions/0051).
+# The share of the dense retriever in the fused score; the rest is BM25's. Measured with minilm (docs/decisions/0051);
+# the best of bge-small is the same (0058).
 DENSE_SHARE = 0.55
 
 
-def fused(candidates: Sequence[Candidate], retrievers: Sequence[Retriever]) -> list[Candidate]:
-    """Returns the candidates with their fused scores, best first; equal scores are ordered by chunk id.
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The range of each vector retriever's scores over the candidates of one query: (lowest, highest).
 
-    Of one retriever alone the score is its own. A candidate without a score of the first retriever is left out: it was
-    deleted while the index was queried (every passage has a similarity).
-    """
-    candidates = [each for each in candidates if retrievers[0] in each.scores]
-    if not candidates:
-        return []
-    if len(retrievers) == 1:
-        scores = [each.scores[retrievers[0]] for each in candidates]
-    else:
-        dense = np.array([each.scores["dense"] for each in candidates])
-        sparse = np.array([each.scores.get("sparse", 0.0) for each in candidates])
-        scores = (DENSE_SHARE * _scaled(dense, dense.min()) + (1 - DENSE_SHARE) * _scaled(sparse, 0.0)).tolist()
-    ranked = [replace(each, score=score) for each, score in zip(candidates, scores, strict=True)]
-    return sorted(ranked, key=lambda each: (-each.score, each.chunk_id))
+    BM25's lowest score is 0: no word of the question."""
+
+    ranges: tuple[tuple[Retriever, float, float], ...]
+
+    @staticmethod
+    def of(candidates: Sequence[Candidate], retrievers: Sequence[Retriever]) -> Scale:
+        """Measures the ranges. `retrievers`: the vector retrievers of the query, at least one."""
+        return Scale(tuple(_range(candidates, each) for each in retrievers))
+
+    def fused(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Returns the candidates with their fused scores, best first; equal scores are ordered by chunk id.
+
+        A candidate without a score of the first retriever is left out: it was deleted while the index was queried
+        (every passage has a similarity)."""
+        candidates = [each for each in candidates if self.ranges[0][0] in each.scores]
+        total = np.zeros(len(candidates))
+        for retriever, lowest, highest in self.ranges:
+            scores = np.array([each.scores.get(retriever, 0.0) for each in candidates])
+            total += self._share(retriever) * _scaled(scores, lowest, highest)
+        return ranked([replace(each, score=float(score)) for each, score in zip(candidates, total, strict=True)])
+
+    def _share(self, retriever: Retriever) -> float:
+        if len(self.ranges) == 1:
+            return 1.0
+        return DENSE_SHARE if retriever == "dense" else 1 - DENSE_SHARE
 
 
-def _scaled(scores: np.ndarray, lowest: float) -> np.ndarray:
-    """Scales from `lowest` to the highest score to 0 to 1; all 0 where both are equal. BM25's lowest score is 0: no
-    word of the question."""
-    width = scores.max() - lowest
+def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Returns the candidates in the order of their fused scores, best first; equal ones by chunk id."""
+    return sorted(candidates, key=lambda each: (-each.score, each.chunk_id))
+
+
+def _range(candidates: Sequence[Candidate], retriever: Retriever) -> tuple[Retriever, float, float]:
+    scores = [each.scores[retriever] for each in candidates if retriever in each.scores] or [0.0]
+    return retriever, min(scores) if retriever == "dense" else 0.0, max(scores)
+
+
+def _scaled(scores: NDArray[np.float64], lowest: float, highest: float) -> NDArray[np.float64]:
+    """Scales from `lowest` to `highest` to 0 to 1; all 0 where both are equal."""
+    width = highest - lowest
     return (scores - lowest) / width if width > 0 else np.zeros_like(scores)

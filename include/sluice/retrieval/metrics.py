@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.errors import BadRequest
+from sluice.model.evaluation import METRICS
 
 DEPTH = 10
 SAMPLES = 1000
-NAMES = ("ndcg@10", "recall@10", "mrr", "all_gold@10")
+NAMES = METRICS
 
 _DISCOUNT = 1 / np.log2(np.arange(2, DEPTH + 2))
 
@@ -53,7 +54,11 @@ def evaluate(
     among the ten. Also `queries` (their number) and `intervals` (95 %, [low, high] by name). Raises BadRequest if there
     is no such query.
     """
-    values = np.array(list(_by_query(rankings, qrels).values()))
+    return summary(np.array(list(by_query(rankings, qrels).values())), seed=seed)
+
+
+def summary(values: NDArray[np.floating[Any]], *, seed: int = 0) -> dict[str, Any]:
+    """Returns what `evaluate` returns. `values`: (queries, len(NAMES)), of `by_query`."""
     low, high = np.percentile(_resampled(values, seed), [2.5, 97.5], axis=0)
     figures: dict[str, Any] = {name: float(mean) for name, mean in zip(NAMES, values.mean(axis=0), strict=True)}
     intervals = {name: [float(low[i]), float(high[i])] for i, name in enumerate(NAMES)}
@@ -70,17 +75,22 @@ def compare(
     """Returns by name of the metric the mean difference to the baseline over the queries that both rank, and `p`: the
     two-sided probability of such a difference by chance (paired bootstrap). Raises BadRequest if there is no such
     query."""
-    ours, theirs = _by_query(rankings, qrels), _by_query(baseline, qrels)
+    ours, theirs = by_query(rankings, qrels), by_query(baseline, qrels)
     values = np.array([np.subtract(ours[qid], theirs[qid]) for qid in ours if qid in theirs]).reshape(-1, len(NAMES))
     if not len(values):
         raise BadRequest("The two rankings have no query in common.")
+    return differences(values, seed=seed)
+
+
+def differences(values: NDArray[np.floating[Any]], *, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Returns what `compare` returns. `values`: (queries, len(NAMES)), the differences of each query."""
     samples = _resampled(values, seed)
     p = np.minimum(1.0, 2 * np.minimum((samples <= 0).mean(axis=0), (samples >= 0).mean(axis=0)))
     means = values.mean(axis=0)
     return {name: {"difference": float(means[i]), "p": float(p[i])} for i, name in enumerate(NAMES)}
 
 
-def _by_query(
+def by_query(
     rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, float]]
 ) -> dict[str, tuple[float, ...]]:
     """Returns the values of NAMES of each query that has a relevant document. Raises BadRequest if there is none."""
@@ -97,7 +107,7 @@ def _by_query(
     return rows
 
 
-def _resampled(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+def _resampled(values: NDArray[np.floating[Any]], seed: int) -> NDArray[np.float64]:
     """Returns the means of SAMPLES bootstrap samples of the rows: (SAMPLES, columns)."""
     generator, count = np.random.default_rng(seed), len(values)
     return np.array([values[generator.integers(0, count, count)].mean(axis=0) for _ in range(SAMPLES)])
@@ -122,7 +132,7 @@ def _discounted(gains: NDArray[np.float64]) -> float:
 def read_queries(path: Path) -> dict[str, str]:
     """Reads JSON lines with `_id` and `text`; returns text by id. Raises BadRequest, which names the line."""
     queries: dict[str, str] = {}
-    for where, line in _lines(path):
+    for where, line in lines(path):
         try:
             row = json.loads(line)
             qid, text = str(row["_id"]), row["text"]
@@ -143,7 +153,7 @@ def read_qrels(path: Path) -> dict[str, dict[str, float]]:
     """Reads tab-separated query-id, corpus-id and score, with or without a header; returns query → document → gain.
     Raises BadRequest, which names the line."""
     qrels: dict[str, dict[str, float]] = {}
-    for number, (where, line) in enumerate(_lines(path)):
+    for number, (where, line) in enumerate(lines(path)):
         cells = line.split("\t")
         gain = _number(cells[2]) if len(cells) == 3 else None
         if gain is None:
@@ -165,12 +175,17 @@ def _number(cell: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yields (`file, line n`, content) of each line that is not blank."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{path} cannot be read as UTF-8 text ({error}). Nothing was evaluated.") from error
-    for number, line in enumerate(text.split("\n"), start=1):
+def lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields (`file, line n`, content) of each line that is not blank. Raises BadRequest."""
+    for number, line in enumerate(file_text(path).split("\n"), start=1):
         if line.strip():
             yield f"{path.name}, line {number}", line.rstrip("\r")
+
+
+def file_text(path: Path, newline: str | None = None) -> str:
+    """Returns the text of a file in UTF-8; `newline` as for `open`. Raises BadRequest."""
+    try:
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{path} cannot be read as UTF-8 text ({error}). Nothing was evaluated.") from error

@@ -68,6 +68,7 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
         headings=headings,
         metadata=metadata,
         scores=candidate.scores,
+        path=candidate.path,
     )
 
 

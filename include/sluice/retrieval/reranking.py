@@ -11,9 +11,11 @@ from threading import BoundedSemaphore
 from sluice.errors import shown_text
 from sluice.model.passage import Passage
 from sluice.ports.reranking import Reranker
+from sluice.resilience import deadline
 
 log = logging.getLogger(__name__)
 
+_SHARE = 0.8  # of what is left of a search's time budget
 _AT_ONCE = 4  # calls of the reranker; a search that finds no free one keeps its order
 
 
@@ -41,19 +43,20 @@ class Reranking:
         if not self._free.acquire(blocking=False):
             log.warning("reranking skipped: %d calls are running", _AT_ONCE)
             return None
+        timeout_s = deadline.limited_s(self._timeout_s, _SHARE)
         try:
-            future = self._pool.submit(self._reranker.scores, question, texts, self._timeout_s)
+            future = self._pool.submit(self._reranker.scores, question, texts, timeout_s)
         except BaseException:
             self._free.release()
             raise
         future.add_done_callback(lambda _: self._free.release())
         try:
-            scores = future.result(self._timeout_s)
+            scores = future.result(timeout_s)
             if len(scores) == len(texts):
                 return scores
             log.warning("reranking skipped: %d scores for %d passages", len(scores), len(texts))
         except TimeoutError:
-            log.warning("reranking skipped: no scores within %g s", self._timeout_s)
+            log.warning("reranking skipped: no scores within %g s", timeout_s)
         except Exception as error:
             # Whatever a model or an endpoint raises, the search has its passages. A foreign error may quote them.
             log.warning("reranking skipped: %s", shown_text(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from sluice.model.passage import Passage
@@ -9,7 +10,6 @@ from sluice.retrieval.searching import SearchOutcome
 
 _OUTCOME = ("nothing_relevant", "generation", "took_ms")
 _PASSAGE = ("chunk_id", "document_id", "external_id", "title", "text", "score", "uri")
-_DUPLICATE = ("chunk_id", "document_id", "external_id", "title", "uri")
 _ORIGIN = ("version", "generation", "run_id")
 
 
@@ -34,20 +34,20 @@ def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
     if passage.similarity is not None:
         result["similarity"] = passage.similarity
     if passage.duplicates:
-        result["duplicates"] = [_named(each, _DUPLICATE) for each in passage.duplicates]
+        result["duplicates"] = [asdict(each) for each in passage.duplicates]
     if passage.context is not None:
-        result["context"] = _named(passage.context, ("before", "after", "start", "end"))
+        result["context"] = asdict(passage.context)
     if explain:
         result["explain"] = _explanation(passage)
     return result
 
 
 def _explanation(passage: Passage) -> dict[str, Any]:
-    """Scores and ranks of a passage. Without a score of its own that could be shown (docs/decisions/0038), the fused
-    order is shown by its rank."""
     explanation = {"legs": dict(passage.scores), "ranks": dict(passage.ranks)}
     if passage.rerank is not None:
         explanation["rerank"] = passage.rerank
+    if passage.path is not None:
+        explanation["path"] = asdict(passage.path)
     return {**explanation, **_named(passage, ("generation", "run_id"))}
 
 

@@ -1,9 +1,12 @@
 """Search: returns readable passages with citations for a question.
 
-The vector index returns the candidates of each retriever, and `fusion` orders them. The ledger decides which of them
-the principal may read now, and the keyring which can still be decrypted. Candidates that either rejects are replaced by
-the next best ones, until there are `top_k` passages or the index has no more; so are near-duplicates. `arranging` then
-orders them. If a store does not answer, the search raises `Unavailable` and returns nothing.
+The vector index returns the candidates of each retriever, and `fusion` orders them; links in the graph lead to further
+ones. The ledger decides which of them the principal may read now, and the keyring which can still be decrypted.
+Candidates that either rejects are replaced by the next best ones, until there are `top_k` passages, the index has no
+more, or the time budget is used up; so are near-duplicates. `arranging` then orders the passages.
+
+If the ledger or the keys do not answer, the search raises `Unavailable`: access is never guessed. What else may be
+missing is named in `degraded` (`candidates.py`).
 """
 
 from __future__ import annotations
@@ -21,48 +24,68 @@ from sluice.model.filters import Condition, contradiction, parse_filters
 from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import Passage
-from sluice.model.search import Candidate, EmptyReason, Retriever, SearchRequest, VectorQuery
+from sluice.model.search import (
+    VECTOR_RETRIEVERS,
+    Candidate,
+    Degradation,
+    EmptyReason,
+    Retriever,
+    SearchRequest,
+    VectorQuery,
+)
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Keyring
+from sluice.ports.full_text import FullText
 from sluice.ports.projections import VectorIndex
+from sluice.resilience import deadline
 from sluice.retrieval.arranging import arranged, pool_size, ranked, reranking_of
+from sluice.retrieval.candidates import attempted, find, incomplete
 from sluice.retrieval.emptiness import contradictory, empty_reason
-from sluice.retrieval.fusion import fused
+from sluice.retrieval.fusion import Scale
+from sluice.retrieval.linked_passages import FIRST_PASSAGES, GraphRetriever
 from sluice.retrieval.near_duplicates import distinct
 from sluice.retrieval.neighbours import MAX_CONTEXT, with_context
 from sluice.retrieval.passages import Passages
 from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant
 from sluice.retrieval.reranking import Reranking
+from sluice.retrieval.word_pairs import by_word_pairs
 
-SparseQuery = Callable[[str, bytes], SparseVector]
-"""(question, tenant's index key) → keyed terms of the question."""
+SparseQuery = Callable[[str, bytes, Sequence[str]], SparseVector]
+"""(question, tenant's index key, languages of the collection) → keyed terms of the question."""
+
+TermSequence = Callable[[str, bytes], Sequence[int]]
+"""(text, tenant's index key) → the terms of its words, in order; negative for a stop word."""
 
 MAX_QUERY_CHARS = 2000
 MAX_TOP_K = 100
 LEAST_CANDIDATES = 100  # of each retriever: enough for the scales of the scores
 REFILL_FACTOR = 4
+# Candidates that are read beyond the requested number: some may not be readable, and pairs of words may lift others.
+AHEAD = 20
 MAX_CANDIDATES = 5000
 RANK_CONSTANT = 60  # of reciprocal ranks, in the scores of a response
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPorts:
-    """Dependencies of a search: ledger, keys, vector index, the dense and sparse encoders of questions, and the
-    reranker, if one is configured."""
+    """Dependencies of a search: ledger, keys, vector index, graph, and the dense and sparse encoders of questions.
+    `full_text` is searched while the index does not answer; None: such a search raises the index's error."""
 
     catalog: Catalog
     keyring: Keyring
     vectors: VectorIndex
     embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, caller) → (dim,)
     sparse_query: SparseQuery
-    reranking: Reranking | None = None
+    term_sequence: TermSequence
+    graph: GraphRetriever | None = None  # None: the graph is off
+    full_text: FullText | None = None
+    reranking: Reranking | None = None  # None: no reranker is configured
 
 
 @dataclass(frozen=True, slots=True)
 class SearchOutcome:
-    """Result of a search. `retrievers`: the retrievers that were used. `degraded`: the steps that were incomplete
-    (`refill`: more passages may exist; `rerank`, `diversity`: the order is without them; `context`: passages whose
-    version was replaced meanwhile have none).
+    """Result of a search. `retrievers`: the retrievers that served. `degraded`: what was lost, replaced or left
+    incomplete (`sluice.model.search.DEGRADATIONS`).
 
     `nothing_relevant`: there is no passage, or none has a word of the question or is similar to it. `reason`: why there
     is no passage.
@@ -70,7 +93,7 @@ class SearchOutcome:
 
     passages: tuple[Passage, ...]
     retrievers: tuple[Retriever, ...]
-    degraded: tuple[str, ...]
+    degraded: tuple[Degradation, ...]
     generation: int
     took_ms: float
     nothing_relevant: bool = False
@@ -91,34 +114,54 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
     conditions = parse_filters(request.filters, generation.filter_fields)
     if why := contradiction(conditions):
         return _empty(request, generation, contradictory(why), started)
-    query = _encoded(ports, request, principal, generation, question, sources)
-    passages: list[Passage] = []
-    complete = True
+    query, lost = _encoded(ports, request, principal, generation, question, sources)
+    graph = ports.graph if "graph" in request.retrievers and generation.has_graph else None
+    if graph is None and request.retrievers == ("graph",):
+        raise BadRequest("This collection has no graph. Name dense or sparse in legs.")
+    filled = _Filled([], query.retrievers, ())
     # No readable source must mean no result, never "no restriction".
     if sources and query.retrievers:
-        pool = max(pool_size(request, reranking), LEAST_CHECKED)
-        wanted = _Wanted(request.top_k, pool, conditions, request.min_score, request.duplicates)
-        passages, complete = _filled(ports, generation, query, principal, wanted)
+        wanted = _Wanted(
+            count=request.top_k,
+            pool=max(pool_size(request, reranking), LEAST_CHECKED),
+            duplicates=request.duplicates,
+            conditions=conditions,
+            min_score=request.min_score,
+            question=question,
+            only_linked=request.retrievers == ("graph",),
+        )
+        filled = _filled(replace(ports, graph=graph), generation, query, principal, wanted)
+    passages = filled.passages
+    if len(query.retrievers) == 2:
+        index_key = ports.keyring.index_key(principal.tenant)
+        passages = by_word_pairs(passages, question, lambda text: ports.term_sequence(text, index_key))
     passages, failed = arranged(ports.vectors, generation, request, reranking, passages)
-    passages = passages[: max(request.top_k, LEAST_CHECKED)]
-    relevant = is_relevant(passages, question, partial(_terms, ports, principal), generation.profile.embedder)
+    checked = passages[: max(request.top_k, LEAST_CHECKED)]
+    relevant = is_relevant(
+        checked, question, partial(_terms, ports, principal, generation), generation.profile.embedder
+    )
     passages = ranked(passages[: request.top_k])
-    in_context = True
     if request.context and passages:
         reader = Passages(ports.catalog, ports.keyring, generation, principal)
-        passages, in_context = with_context(reader, passages, request.context)
+        passages, whole = with_context(reader, passages, request.context)
+        failed += () if whole else ("context",)
     if request.explain or request.min_score is not None:
         passages = [replace(each, similarity=each.scores.get("dense")) for each in passages]
+    used = tuple(
+        each
+        for each in request.retrievers
+        if each in filled.retrievers or (each == "graph" and graph and "graph" not in filled.degraded)
+    )
     # Other orders than the similarity's have no score of their own that could be shown.
-    by_rank = "sparse" in query.retrievers or request.diversity > 0 or reranking is not None
+    by_similarity = used == ("dense",) and reranking is None and not request.diversity
     return SearchOutcome(
-        passages=tuple(_by_rank(passages, len(query.retrievers)) if by_rank else passages),
-        retrievers=query.retrievers,
-        degraded=(*(() if complete else ("refill",)), *failed, *(() if in_context else ("context",))),
+        passages=tuple(_scored(passages, used, by_similarity=by_similarity)),
+        retrievers=used,
+        degraded=lost + filled.degraded + failed,
         generation=generation.number,
         took_ms=round((time.perf_counter() - started) * 1000, 2),
         nothing_relevant=not relevant,
-        reason=None if passages else empty_reason(request, query.retrievers),
+        reason=None if passages else empty_reason(request, filled.retrievers),
     )
 
 
@@ -146,7 +189,7 @@ def _checked_question(request: SearchRequest) -> str:
     if not 1 <= request.top_k <= MAX_TOP_K:
         raise BadRequest(f"top_k is {request.top_k}; 1 to {MAX_TOP_K} are allowed.")
     if not request.retrievers:
-        raise BadRequest("No retriever was chosen. Name dense, sparse or both in legs.")
+        raise BadRequest("No retriever was chosen. Name dense, sparse or graph in legs.")
     if request.min_score is not None:
         if not 0 <= request.min_score <= 1:
             raise BadRequest(f"min_score is {request.min_score}; 0 to 1 are allowed.")
@@ -166,80 +209,142 @@ def _encoded(
     generation: Generation,
     question: str,
     sources: tuple[UUID, ...],
-) -> VectorQuery:
-    dense = None
-    if "dense" in request.retrievers:
-        dense = ports.embed_query(generation.profile.embedder, question, principal)
+) -> tuple[VectorQuery, tuple[Degradation, ...]]:
+    """Returns the query, and `dense` if the question could not be embedded and words can serve in place of that."""
+    # The graph retriever follows links from the best passages of the others, so alone it needs both.
+    finding = VECTOR_RETRIEVERS if request.retrievers == ("graph",) else request.retrievers
     sparse = None
-    if "sparse" in request.retrievers:
-        terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant))
+    if "sparse" in finding:
+        terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant), generation.languages)
         sparse = terms if len(terms.indices) else None  # a question of stop words has no terms
+    dense: Vector | None = None
+    lost: tuple[Degradation, ...] = ()
+    if "dense" in finding:
+        embed = partial(ports.embed_query, generation.profile.embedder, question, principal)
+        if sparse is None or request.min_score is not None:
+            dense = embed()
+        else:
+            dense, lost = attempted(embed, "dense")
     limit = max(LEAST_CANDIDATES, 3 * request.top_k + 10)
-    return VectorQuery(dense, sparse, principal.tenant, sources, request.filters, limit)
+    return VectorQuery(dense, sparse, principal.tenant, sources, request.filters, limit), lost
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Number of passages, number to choose from, filters, the lowest similarity, and whether near-duplicates count."""
+    """Number of passages, number to choose from, whether near-duplicates count, the filters, the lowest similarity, and
+    whether only linked passages are wanted."""
 
     count: int
     pool: int
-    conditions: Sequence[Condition]  # also checked by the ledger: the index may lag behind it, or return a superset
-    min_score: float | None
     duplicates: bool
+    conditions: Sequence[Condition]  # also compared with the ledger's metadata: the index may lag behind it
+    min_score: float | None
+    question: str
+    only_linked: bool
 
-    def chosen(self, passages: Iterable[Passage]) -> list[Passage]:
-        return list(islice(passages, self.pool)) if self.duplicates else distinct(passages, self.pool)
+    def chosen(self, passages: Iterable[Passage], most: int) -> list[Passage]:
+        return list(islice(passages, most)) if self.duplicates else distinct(passages, most)
+
+    def similar(self, candidate: Candidate) -> bool:
+        return self.min_score is None or candidate.scores["dense"] >= self.min_score
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    passages: list[Passage]
+    retrievers: tuple[Retriever, ...]  # of the index, or of the full text in its place
+    degraded: tuple[Degradation, ...]
 
 
 def _filled(
     ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
-) -> tuple[list[Passage], bool]:
-    """Returns up to `pool` passages, and whether the result is complete: there are enough passages, or the index has no
-    more.
+) -> _Filled:
+    """Returns the passages to choose from, at least `pool` if there are so many.
 
     Each result comes from a single hydration, and so from one state of the ledger: if it were combined from several, a
     version activated in between would show a document in two versions.
     """
     reader = Passages(ports.catalog, ports.keyring, generation, principal)
-    limit = query.limit
+    ahead, limit = max(wanted.count + AHEAD, wanted.pool), query.limit
+    needs_index = wanted.min_score is not None or wanted.only_linked
+    lost: tuple[Degradation, ...] = ()
     while True:
-        found = ports.vectors.search(generation, replace(query, limit=limit))
-        candidates = fused(found, query.retrievers)
-        if wanted.min_score is not None:
-            candidates = [each for each in candidates if each.scores["dense"] >= wanted.min_score]
-        # Each retriever returned all it has, or the dense one also passages that are not similar enough.
-        complete = len(found) < limit or (wanted.min_score is not None and len(candidates) < limit)
-        first = candidates[: max(wanted.pool, wanted.count + 10)]
-        passages = wanted.chosen(reader.read(first, wanted.conditions))
-        if len(passages) < wanted.count and len(candidates) > len(first):
-            passages = wanted.chosen(reader.read(candidates, wanted.conditions))
-        if len(passages) >= wanted.count or complete:
-            return passages, True
-        if limit >= MAX_CANDIDATES:
-            return passages, False
+        asked = replace(query, limit=limit)
+        found = find(ports.vectors, ports.full_text, generation, asked, wanted.conditions, needs_index=needs_index)
+        scale = Scale.of(found.candidates, found.retrievers)
+        candidates = [each for each in scale.fused(found.candidates) if wanted.similar(each)]
+        complete = found.complete or len(candidates) < min(limit, len(found.candidates))
+        passages = wanted.chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
+        if ports.graph is not None and "full_text" in found.degraded:
+            ports, lost = replace(ports, graph=None), ("graph",)  # the index scores what links lead to
+        if ports.graph is not None:
+            follow = partial(_linked, ports, generation, query, principal, wanted, candidates, passages, scale)
+            linked, lost = attempted(follow, "graph")
+            if lost:
+                ports = replace(ports, graph=None)
+            if linked or wanted.only_linked:
+                candidates = [each for each in linked or () if wanted.similar(each)]
+                passages = wanted.chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
+        if len(passages) < wanted.count and len(candidates) > ahead:
+            passages = wanted.chosen(reader.read(candidates, wanted.conditions), wanted.pool)
+        degraded = (*found.degraded, *lost)
+        if len(passages) >= wanted.count or complete or wanted.only_linked:
+            return _Filled(passages, found.retrievers, degraded)
+        if limit >= MAX_CANDIDATES or deadline.is_over():
+            return _Filled(passages, found.retrievers, (*degraded, *incomplete(found)))
         limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
 
 
-def _terms(ports: SearchPorts, principal: Principal, text: str) -> set[int]:
-    return set(ports.sparse_query(text, ports.keyring.index_key(principal.tenant)).indices.tolist())
+def _linked(
+    ports: SearchPorts,
+    generation: Generation,
+    query: VectorQuery,
+    principal: Principal,
+    wanted: _Wanted,
+    candidates: Sequence[Candidate],
+    passages: Sequence[Passage],
+    scale: Scale,
+) -> list[Candidate]:
+    """Returns the candidates with those that links lead to; none if there are no links."""
+    if ports.graph is None or not passages:
+        return []
+
+    def scored(chunk_ids: Sequence[UUID]) -> list[Candidate]:
+        among = replace(query, among=tuple(chunk_ids), limit=len(chunk_ids))
+        return scale.fused(ports.vectors.search(generation, among))
+
+    index_key = ports.keyring.index_key(principal.tenant)
+    first = passages[:FIRST_PASSAGES]
+    linked = ports.graph.linked(generation, index_key, wanted.question, candidates, first, scored)
+    return [each for each in linked if "graph" in each.scores] if wanted.only_linked else linked
 
 
-def _by_rank(passages: Sequence[Passage], retrievers: int) -> list[Passage]:
-    """Replaces the scores by those of the rank in this result, as if each retriever had this rank, and
-    `scores["sparse"]` by the rank in the sparse retriever.
+def _terms(ports: SearchPorts, principal: Principal, generation: Generation, text: str) -> set[int]:
+    terms = ports.sparse_query(text, ports.keyring.index_key(principal.tenant), generation.languages)
+    return set(terms.indices.tolist())
 
-    Original BM25 scores and fused scores would reveal passages that the caller may not read: a term's IDF shows its
-    frequency in the whole collection.
+
+def _scored(passages: Sequence[Passage], retrievers: Sequence[Retriever], *, by_similarity: bool) -> list[Passage]:
+    """Returns the passages with the scores that a caller may see: cosine similarities as they are, all others by the
+    rank in this result. `by_similarity`: the passages are in the order of their similarity.
+
+    Original BM25 scores, strengths of links and fused scores would reveal passages that the caller may not read: they
+    depend on how many passages have a term or an entity.
     """
-    sparse = sorted((each.scores["sparse"] for each in passages if "sparse" in each.scores), reverse=True)
+    if by_similarity:
+        return [replace(each, score=each.scores["dense"]) for each in passages]
+    sorted_scores = {
+        name: sorted((each.scores[name] for each in passages if name in each.scores), reverse=True)
+        for name in ("sparse", "graph")
+    }
+    number = sum(each in VECTOR_RETRIEVERS for each in retrievers) or 1
     return [
         replace(
             passage,
-            score=retrievers / (RANK_CONSTANT + place),
+            score=number / (RANK_CONSTANT + place),
             scores={
-                retriever: 1 / (RANK_CONSTANT + sparse.index(score)) if retriever == "sparse" else score
-                for retriever, score in passage.scores.items()
+                name: 1 / (RANK_CONSTANT + sorted_scores[name].index(score)) if name in sorted_scores else score
+                for name, score in passage.scores.items()
             },
         )
         for place, passage in enumerate(passages)

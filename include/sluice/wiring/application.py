@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sluice.encryption import parse_master_key
@@ -16,7 +17,7 @@ from sluice.model.search import SearchRequest
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, Keyring
 from sluice.ports.ledger import Ledger
-from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.projections import GraphIndex, PassageLinks, VectorIndex
 from sluice.ports.readers import Connections, OpenSource
 from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
@@ -25,6 +26,7 @@ from sluice.wiring.clients import (
     make_entities,
     make_extractor,
     make_graph,
+    make_graph_retriever,
     make_reranker,
     make_tokenizer,
     make_vectors,
@@ -37,6 +39,7 @@ from sluice.wiring.readers import environment_connection, git_cache, make_reader
 if TYPE_CHECKING:
     from sluice.indexing.stores import Stores
     from sluice.maintenance.deletion import Deleting
+    from sluice.maintenance.evaluation import Evaluating
     from sluice.maintenance.history import HistoryPruning
     from sluice.maintenance.purging import Purging
     from sluice.maintenance.reconciliation import Reconciling
@@ -49,6 +52,9 @@ if TYPE_CHECKING:
     from sluice.pipeline.scanning import Listing
     from sluice.pipeline.stages import Pipeline
     from sluice.pipeline.vanished_documents import VanishedDocuments
+    from sluice.resilience.guard import Guard
+    from sluice.retrieval.feedback import Listening
+    from sluice.retrieval.golden import Golden
     from sluice.retrieval.reranking import Reranking
     from sluice.retrieval.searching import SearchOutcome
 
@@ -64,13 +70,16 @@ class Sluice:
 
     The command line, the API and Airflow call operations. No operation gets this object."""
 
+    guards: Mapping[str, Guard] = MappingProxyType({})  # by dependency; only while serving
+
     def __init__(
         self, settings: Settings, root: Any = None, *, serving: bool = False, connections: Connections | None = None
     ) -> None:
         """Raises BadRequest for a missing or wrong setting.
 
         `root`: path-like folder of the artefacts (Airflow passes its ObjectStoragePath); default: from the settings.
-        `serving`: for the query service; calls to stores end after `query_timeout_s`, because callers wait.
+        `serving`: for the query service; calls to stores end after `query_timeout_s`, because callers wait, and a guard
+        limits what a dependency that fails costs them.
         `connections`: connections of sources (Airflow passes its own); default: `SLUICE_CONNECTION_<ID>`."""
         from sluice.adapters.objects import UPathBlobs
         from sluice.adapters.postgres.catalog import PostgresCatalog
@@ -82,6 +91,7 @@ class Sluice:
 
         close_proc()  # parsers run as the same user and must not read this process's memory, which holds secrets
         self.settings = settings
+        self.guards = _guards(settings, serving)
         pooled = {"pool_size": settings.pool_size, **timeouts(settings, serving)}
         ledger = make_engine(required(settings, "database_url"), **pooled)
         keys = make_engine(required(settings, "keys_database_url"), **pooled)
@@ -92,15 +102,33 @@ class Sluice:
         vectors, graph = make_vectors(settings, serving), make_graph(settings, serving)
         self.vectors: VectorIndex = vectors
         self.graph: GraphIndex | None = graph  # None: graph is off
+        self.links: PassageLinks | None = graph
         self.blobs: Blobs = UPathBlobs(root if root is not None else settings.artefacts)
         connections, saved = connections or environment_connection, self.ledger.sources.saved
         self.reader: OpenSource = partial(make_reader, settings, connections, self.blobs, self.keyring, saved)
         self.embedder: Callable[[str], Embedder] = partial(make_embedder, settings=settings, serving=serving)
         self.entities: Callable[[str], EntityExtractor | None] = make_entities
         self.gate_rules = _gate_rules(settings)  # of all collections, by suite and code
-        if serving:
-            self.search = self._make_search()  # before the first callers come: several may come at once
         self._closing = [ledger.dispose, keys.dispose, vectors.close, *([graph.close] if graph else [])]
+        if serving:
+            self._guard_ports()
+            self.search = self._make_search()  # before the first callers come: several may come at once
+
+    def _guard_ports(self) -> None:
+        """Puts every port whose calls callers wait for behind the guard of its dependency."""
+        from sluice.resilience.guarded import guarded
+        from sluice.wiring import guards
+
+        own = self.guards
+        self.ledger = guards.guarded_ledger(self.ledger, own["ledger"])
+        self.catalog = guarded(self.catalog, own["ledger"])
+        self.keyring = guarded(self.keyring, own["keys"], writes=guards.KEY_WRITES)
+        self.vectors = guarded(self.vectors, own["qdrant"], writes=guards.VECTOR_WRITES)
+        if self.graph is not None:
+            self.graph = guarded(self.graph, own["neo4j"], writes=guards.GRAPH_WRITES)
+            self.links = guarded(self.links, own["neo4j"])
+        self.embedder = guards.guarded_embedder(self.embedder, own[guards.EMBEDDING])
+        self._closing += [guard.close for guard in own.values()]
 
     def close(self) -> None:
         """Closes every connection."""
@@ -267,6 +295,7 @@ class Sluice:
             stores=self.stores,
             recorder=self._recorder,
             quarantine=self._quarantine,
+            golden=self.golden,
         )
 
     @cached_property
@@ -289,6 +318,8 @@ class Sluice:
             quarantine=settings.quarantine_keep_days,
             mirrors=settings.git_keep_days,
             lineage=settings.lineage_days,
+            evaluations=settings.evaluations_keep_days,
+            feedback=settings.feedback_keep_days,
         )
         artefacts, mirrors = settings.artefacts_keep_days, git_cache(settings)
         return HistoryPruning(ledger.pruning, ledger.retention, self.keyring, keep_days, artefacts, mirrors)
@@ -304,7 +335,38 @@ class Sluice:
         rebuilder = partial(
             Rebuilder, keyring=keyring, cache=self.cache, embedder=self.embedder, tokenizer=make_tokenizer
         )
-        return Reconciling(ledger.collections, ledger.reconciliation, ledger.outbox, self.stores, objects, rebuilder)
+        return Reconciling(
+            collections=ledger.collections,
+            reconciliation=ledger.reconciliation,
+            full_text=ledger.full_text,
+            outbox=ledger.outbox,
+            stores=self.stores,
+            objects=objects,
+            rebuilder=rebuilder,
+        )
+
+    # --- evaluation
+
+    @cached_property
+    def golden(self) -> Golden:
+        from sluice.retrieval.golden import Golden
+
+        return Golden(self.ledger.golden, self.keyring)
+
+    @cached_property
+    def evaluation(self) -> Evaluating:
+        from sluice.maintenance.evaluation import Evaluating
+
+        ledger = self.ledger
+        parts = (ledger.collections, self.golden, ledger.evaluations, ledger.quality)
+        return Evaluating(*parts, self.search, self.gate_rules)
+
+    @cached_property
+    def feedback(self) -> Listening:
+        from sluice.retrieval.feedback import FeedbackRules, Listening
+
+        rules = FeedbackRules(self.settings.feedback_callers, self.settings.feedback_per_hour)
+        return Listening(self.catalog, self.ledger.feedback, self.golden, rules)
 
     # --- search
 
@@ -314,13 +376,26 @@ class Sluice:
 
     def _make_search(self) -> Search:
         """The search function. It caches the vectors of recent questions for the life of the process."""
-        from sluice.embedding.bm25 import sparse_query
+        from sluice.embedding.bm25 import sparse_query, term_sequence
         from sluice.retrieval.query_vectors import QueryVectors
         from sluice.retrieval.searching import SearchPorts, search
 
-        vectors, reranking = QueryVectors(self.embedder), self._reranking()
-        ports = SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query, reranking)
-        return partial(search, ports)
+        ports = SearchPorts(
+            catalog=self.catalog,
+            keyring=self.keyring,
+            vectors=self.vectors,
+            embed_query=QueryVectors(self.embedder),
+            sparse_query=sparse_query,
+            term_sequence=term_sequence,
+            graph=make_graph_retriever(self.links),
+            full_text=self.ledger.full_text,
+            reranking=self._reranking(),
+        )
+        if not self.guards:
+            return partial(search, ports)
+        from sluice.wiring.guards import within_budget
+
+        return within_budget(partial(search, ports), self.settings.search_timeout_s)
 
     def _reranking(self) -> Reranking | None:
         from sluice.retrieval.reranking import Reranking
@@ -330,6 +405,14 @@ class Sluice:
         if reranker is None:
             return None
         return Reranking(reranker, settings.reranker_candidates, settings.reranker_timeout_s)
+
+
+def _guards(settings: Settings, serving: bool) -> dict[str, Guard]:
+    if not serving:
+        return {}
+    from sluice.wiring.guards import make_guards
+
+    return make_guards(settings)
 
 
 def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.encryption import parse_master_key
 from sluice.errors import BadRequest
 from sluice.ports.content import Embedder, EntityExtractor, Extractor
+from sluice.ports.projections import PassageLinks
 from sluice.ports.reranking import Reranker
 from sluice.settings import Settings
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from sluice.adapters.postgres.lineage import PostgresLineage
     from sluice.adapters.qdrant.index import QdrantIndex
     from sluice.adapters.qdrant.on_demand import QdrantOnDemand
+    from sluice.retrieval.linked_passages import GraphRetriever
 
 
 def migrate(settings: Settings) -> int | None:
@@ -103,6 +106,16 @@ def make_graph(settings: Settings, serving: bool) -> Neo4jGraph | None:
     return Neo4jGraph(settings.neo4j_uri, settings.neo4j_user, password, **timeouts(settings, serving))
 
 
+def make_graph_retriever(links: PassageLinks | None) -> GraphRetriever | None:
+    """Returns the graph retriever; None where the graph is off."""
+    if links is None:
+        return None
+    from sluice.adapters.entities.phrases import ids_of_any_words, ids_within
+    from sluice.retrieval.linked_passages import GraphRetriever
+
+    return GraphRetriever(links, names_of_question=ids_of_any_words, names_of_passage=ids_within)
+
+
 def make_vectors(settings: Settings, serving: bool) -> QdrantIndex | QdrantOnDemand:
     """The Qdrant index. The query service imports the client at once, so that its first caller does not wait; other
     processes import it on first use."""
@@ -148,7 +161,17 @@ def make_embedder(name: str, settings: Settings, serving: bool) -> Embedder:
     """Returns the embedder of this name. Raises BadRequest for an unknown one."""
     from sluice.adapters.embedders import factory
 
-    return factory.make_embedder(name, _endpoint(settings, serving))
+    return factory.make_embedder(name, _endpoint(settings, serving), settings.models_folder)
+
+
+def fetch_model(settings: Settings, name: str, jar: Path | None, on_start: Callable[[str], object]) -> bool | None:
+    """Installs the model of this embedder (`adapters/embedders/models.py`). Returns whether it was installed now; None
+    if the embedder needs no fetched model. Raises BadRequest, Terminal, Unavailable."""
+    from sluice.adapters.embedders import models
+
+    if name not in models.MODELS:
+        return None
+    return models.fetch(models.MODELS[name], settings.models_folder, settings.maven_mirror, jar, on_start)
 
 
 def _endpoint(settings: Settings, serving: bool) -> Endpoint:

@@ -75,10 +75,11 @@ def test_the_form_chooses_collection_number_and_legs(page: Page, data: PageData,
     page.get_by_label("meaning").uncheck()
     search(page)
     request = data.searches[-1]
-    assert (request.collection, request.top_k, request.retrievers) == ("archive", 25, ("sparse",))
+    assert (request.collection, request.top_k, request.retrievers) == ("archive", 25, ("sparse", "graph"))
     page.get_by_label("words").uncheck()
+    page.get_by_label("links").uncheck()
     page.get_by_role("button", name="Search").click()
-    expect(page.locator("#status")).to_have_text("Tick meaning, words or both.")
+    expect(page.locator("#status")).to_have_text("Tick meaning, words or links.")
     assert len(data.searches) == 1
 
 

@@ -27,11 +27,11 @@ def packaged(package: str, name: str) -> Path:
     )
 
 
-def read_tokenizer(package: str, name: str) -> Tokenizer:
-    """Loads a tokenizer that neither truncates nor pads."""
+def read_tokenizer(file: Path | bytes) -> Tokenizer:
+    """Loads a tokenizer, from a path or its content, that neither truncates nor pads."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(packaged(package, name)))
+    tokenizer = Tokenizer.from_buffer(file) if isinstance(file, bytes) else Tokenizer.from_file(str(file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -57,7 +57,7 @@ class WordLlama:
             if self._model is None:
                 from safetensors.numpy import load_file
 
-                tokenizer = read_tokenizer("wordllama", "tokenizers/l2_supercat_tokenizer_config.json")
+                tokenizer = read_tokenizer(packaged("wordllama", "tokenizers/l2_supercat_tokenizer_config.json"))
                 tensors = load_file(packaged("wordllama", "weights/l2_supercat_256.safetensors"))
                 self._model = tokenizer, tensors["embedding.weight"].astype(np.float32)
             return self._model

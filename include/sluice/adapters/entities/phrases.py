@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from uuid import UUID
 
-from sluice.adapters.entities.naming import normalise, shown, tidy
+from sluice.adapters.entities.naming import entity_id, normalise, shown, tidy
 from sluice.ports.content import Recognized
 
 KIND = "PHRASE"
 _FEWEST_CHARS = 3
+_MOST_WORDS = 6  # of a name within a name
 # Words with inner punctuation (AT&T, O'Neill, e-mail), and initials with their full stops.
 _WORD = r"(?:(?:[^\W\d_]\.)+(?= )|[^\W_]+(?:[’'.&-][^\W_]+)*)"
 # The expression itself skips ASCII words that begin with a small letter, which are nearly all words.
 _FIRST = re.compile(rf"(?<![^\W_])(?![a-z\d]){_WORD}")
 _NEXT = re.compile(rf"(?: (?:of|the|de|la|le|du|da|di|del|der|von|van|&)){{0,2}} ({_WORD})")
+_ANY_WORD = re.compile(_WORD)
 # Words that begin sentences and are not part of a name.
 _SMALL = (
     "a after all also although an and another any are as at be because before both but by can did do does during each "
@@ -50,7 +54,42 @@ def _recognized(text: str) -> Recognized:
     return Recognized(sorted(map(shown, spellings.values()), key=lambda each: (-each[2], each[1])))
 
 
+def ids_within(index_key: bytes, text: str, most: int) -> dict[UUID, str]:
+    """Returns the names of a text and the names within them (*Chicago* within *University of Chicago*): the ids that
+    their entities would have, with the spelling. In the order of the text, at most `most`."""
+    return _spelled(index_key, text, _runs(text), most)
+
+
+def ids_of_any_words(index_key: bytes, text: str, most: int) -> dict[UUID, str]:
+    """Returns every sequence of up to six words that could be a name, as `ids_within`: questions are often written
+    without capitals."""
+    return _spelled(index_key, text, [[word.span() for word in _ANY_WORD.finditer(text)]], most)
+
+
+def _spelled(index_key: bytes, text: str, runs: Iterable[Sequence[tuple[int, int]]], most: int) -> dict[UUID, str]:
+    names: dict[UUID, str] = {}
+    for words in runs:
+        for first, (start, _) in enumerate(words):
+            for _, end in words[first : first + _MOST_WORDS]:
+                spelling = tidy(text[start:end])
+                if len(spelling) > _FEWEST_CHARS:
+                    names.setdefault(entity_id(index_key, spelling), spelling)
+            if len(names) >= most:
+                return dict(islice(names.items(), most))
+    return names
+
+
 def _names(text: str) -> Iterator[str]:
+    for words in _runs(text):
+        end = words[-1][1]
+        start = next((start for start, stop in words if not _opens(text[start:stop])), None)
+        if start is not None and (name := tidy(text[start:end])) and len(name) >= _FEWEST_CHARS:
+            yield name
+
+
+def _runs(text: str) -> Iterator[list[tuple[int, int]]]:
+    """Yields the (start, end) of the words of each sequence that begins with a capitalised word, without the small
+    words that join them."""
     position = 0
     while first := _FIRST.search(text, position):
         position = first.end()
@@ -60,9 +99,7 @@ def _names(text: str) -> Iterator[str]:
         while (following := _NEXT.match(text, position)) and (following[1][0].isupper() or following[1][0].isdigit()):
             words.append(following.span(1))
             position = following.end()
-        start = next((start for start, end in words if not _opens(text[start:end])), None)
-        if start is not None and (name := tidy(text[start:position])) and len(name) >= _FEWEST_CHARS:
-            yield name
+        yield words
 
 
 def _opens(word: str) -> bool:

@@ -33,6 +33,7 @@ from sluice.adapters.neo4j.cypher import (
     WRITE_RELATIONS,
 )
 from sluice.adapters.neo4j.failures import asking
+from sluice.adapters.neo4j.links import LinkReader
 from sluice.adapters.neo4j.scanning import GraphScan
 from sluice.model.generation import Generation
 from sluice.model.points import GraphChunk, OutboxEntry
@@ -43,7 +44,7 @@ _BATCH_CHUNKS = 2000
 _BATCH_MENTIONS = 20_000
 
 
-class Neo4jGraph(GraphScan):
+class Neo4jGraph(GraphScan, LinkReader):
     """A pool of connections to one Neo4j; threads may share it. The server ends a transaction after `call_timeout_s`.
 
     The driver detects a hung server after `server.bolt.connection_keep_alive` × `…_probes`, which the server sends when

@@ -9,7 +9,14 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import passage_lineage, quality_results
-from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of, live_generation, values_of
+from sluice.adapters.postgres.collections import (
+    BY_LANGUAGE,
+    GENERATION_COLUMNS,
+    TOGETHER,
+    generation_of,
+    live_generation,
+    values_of,
+)
 from sluice.adapters.postgres.failures import ping
 from sluice.adapters.postgres.sources import SAVED, THERE, saved_of
 from sluice.adapters.postgres.transactions import Transactions
@@ -90,11 +97,14 @@ PAGE = text(f"""
 _ONE = text(f"{_DOCUMENT} WHERE d.document_id = :document_id AND {_READABLE}")
 # Counts of the tenant's own documents and records; `OFFSET 0` as above.
 READABLE_SERVED = text(f"""
-    SELECT count(*) AS documents, {CHUNKS}
-    FROM (SELECT d.document_id FROM documents d JOIN sources s USING (source_id)
-          WHERE d.collection_id = :collection_id AND {_READABLE} OFFSET 0) r
-    CROSS JOIN LATERAL (SELECT version_id FROM versions WHERE document_id = r.document_id AND generation = :generation
-                        AND state = 'active' OFFSET 0) v
+    {TOGETHER} FROM (
+        SELECT {BY_LANGUAGE}
+        FROM (SELECT d.document_id FROM documents d JOIN sources s USING (source_id)
+              WHERE d.collection_id = :collection_id AND {_READABLE} OFFSET 0) r
+        CROSS JOIN LATERAL (SELECT version_id, language FROM versions
+                            WHERE document_id = r.document_id AND generation = :generation AND state = 'active'
+                            OFFSET 0) v
+        GROUP BY v.language) l
 """)
 READABLE_OPEN = text(f"""
     SELECT count(*) FROM sources s

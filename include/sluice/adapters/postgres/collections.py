@@ -14,7 +14,7 @@ from sluice.model.run import Counts
 
 GENERATION_COLUMNS = """
     c.collection_id, c.name AS collection, g.generation, g.chunker, g.embedder, g.entities, g.dim, g.physical,
-    c.filter_fields
+    c.filter_fields, g.languages
 """
 _LIVE = f"""
     SELECT {GENERATION_COLUMNS}
@@ -27,19 +27,27 @@ _EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :c
 _DROPPING = text("SELECT dropping_since FROM collections WHERE collection_id = :collection_id FOR KEY SHARE")
 # `OFFSET 0` forces a lookup by key for each row; without statistics (new tables) the planner may not choose it.
 CHUNKS = "coalesce(sum((SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id)), 0)::bigint AS chunks"
+# By language, then together: one statement, and each version and chunk is read once.
+BY_LANGUAGE = f"v.language, count(*) AS documents, {CHUNKS}"
+TOGETHER = """
+    SELECT coalesce(sum(documents), 0)::bigint AS documents, coalesce(sum(chunks), 0)::bigint AS chunks,
+           coalesce(jsonb_object_agg(language, documents) FILTER (WHERE language IS NOT NULL), '{}') AS languages
+"""
 _SERVED = f"""
-    SELECT count(*) AS documents, {CHUNKS}
-    FROM (SELECT version_id, document_id FROM versions
-          WHERE collection_id = :collection_id AND generation = :generation AND state = 'active' OFFSET 0) v
-    CROSS JOIN LATERAL (SELECT tenant_id, deleted_at FROM documents WHERE document_id = v.document_id OFFSET 0) d
-    WHERE d.deleted_at IS NULL
+    {TOGETHER} FROM (
+        SELECT {BY_LANGUAGE}
+        FROM (SELECT version_id, document_id, language FROM versions
+              WHERE collection_id = :collection_id AND generation = :generation AND state = 'active' OFFSET 0) v
+        CROSS JOIN LATERAL (SELECT tenant_id, deleted_at FROM documents WHERE document_id = v.document_id OFFSET 0) d
+        WHERE d.deleted_at IS NULL {{of}}
+        GROUP BY v.language) l
 """
 _OPEN = """
     SELECT count(*) FROM quarantine q JOIN sources s USING (source_id)
     WHERE s.collection_id = :collection_id AND q.resolved_at IS NULL
 """
-SERVED = text(_SERVED)
-SERVED_OF_TENANT = text(f"{_SERVED} AND d.tenant_id = :tenant")
+SERVED = text(_SERVED.replace("{of}", ""))
+SERVED_OF_TENANT = text(_SERVED.replace("{of}", "AND d.tenant_id = :tenant"))
 OPEN = text(_OPEN)
 OPEN_OF_TENANT = text(f"{_OPEN} AND s.tenant_id = :tenant")
 # The columns by which a row of the ledger belongs to a collection; the first that a table has is used.
@@ -153,4 +161,5 @@ def generation_of(row: Row[Any]) -> Generation:
         profile=profile,
         backing_collection=row.physical,
         filter_fields=tuple(row.filter_fields),
+        languages=tuple(row.languages),
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from sluice.adapters.postgres.golden import FORGET, UNUSED
 from sluice.adapters.postgres.quality import BY_INDEX
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.retention import Prunable
@@ -54,6 +55,18 @@ _RECONCILIATIONS = """
       AND EXISTS (SELECT FROM reconciliations n WHERE n.collection_id = r.collection_id
                     AND n.finished_at > r.finished_at)
 """
+# The latest of each golden set and embedder stays, and the one that the next evaluation is compared with.
+_LATER = """
+    SELECT FROM evaluations n
+    WHERE n.collection_id = e.collection_id AND n.tenant_id = e.tenant_id AND n.golden_set = e.golden_set
+      AND n.embedder = e.embedder AND n.evaluation_id > e.evaluation_id
+"""
+_PASSED = "coalesce({0}.comparison->>'result', 'passed') = 'passed'"
+_EVALUATIONS = f"""
+    SELECT e.evaluation_id FROM evaluations e
+    WHERE e.evaluated_at < :before AND EXISTS ({_LATER})
+      AND (NOT {_PASSED.format("e")} OR EXISTS ({_LATER} AND n.top_k = e.top_k AND {_PASSED.format("n")}))
+"""
 # In the order of the key the oldest come first, so reading the first rows is enough.
 LINEAGE = text("""
     DELETE FROM lineage_events WHERE event_id IN (
@@ -72,6 +85,8 @@ _FIND = {
     "reconciliations": _RECONCILIATIONS,
     "quarantine": _QUARANTINE,
     "lineage": "SELECT event_id FROM lineage_events WHERE recorded_at < :before",
+    "evaluations": _EVALUATIONS,
+    "feedback": "SELECT feedback_id FROM feedback WHERE given_at < :before",
 }
 COUNT = {kind: text(f"SELECT count(*) FROM ({query}) f") for kind, query in _FIND.items()}
 # Rows that another transaction has locked are left to the next call.
@@ -83,6 +98,15 @@ QUARANTINE = text(f"""
     DELETE FROM quarantine WHERE quarantine_id IN ({_QUARANTINE} LIMIT :limit FOR UPDATE SKIP LOCKED)
 """)
 _RECONCILED = text(f"DELETE FROM reconciliations WHERE reconciliation_id IN ({_RECONCILIATIONS} LIMIT :limit)")
+_TAKE_EVALUATIONS = text(f"{_EVALUATIONS} ORDER BY e.evaluation_id LIMIT :limit FOR UPDATE OF e SKIP LOCKED")
+_DROP_EVALUATIONS = tuple(
+    text(f"DELETE FROM {table} WHERE evaluation_id = ANY(CAST(:ids AS uuid[]))")
+    for table in ("evaluation_scores", "evaluations")
+)
+_FEEDBACK = text("""
+    DELETE FROM feedback WHERE feedback_id IN (
+        SELECT feedback_id FROM feedback WHERE given_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED)
+""")
 _MARK = text(f"""
     INSERT INTO unused_embeddings (embedder, text_hash)
     SELECT e.embedder, e.text_hash FROM embeddings e WHERE NOT EXISTS ({_USED}) ON CONFLICT DO NOTHING
@@ -96,9 +120,9 @@ EMBEDDINGS = text("""
 TAKE_RUNS = text(f"{_RUNS} ORDER BY r.run_id LIMIT :limit FOR UPDATE OF r SKIP LOCKED")
 _DROP_PARTS = tuple(text(f"DELETE FROM {table} WHERE run_id = ANY(CAST(:ids AS uuid[]))") for table in _PARTS)
 DROP_RUNS = text(f"DELETE FROM runs r WHERE run_id = ANY(CAST(:ids AS uuid[])) AND NOT ({_REFERRED})")
-# Keys that no stored content needs any more. The artefacts of a run also contain content of placeholders, encrypted
-# with the placeholder's own key.
-KEYED = text("""
+# Keys that no stored content needs any more, also of questions. The artefacts of a run also contain content of
+# placeholders, encrypted with the placeholder's own key.
+KEYED = text(f"""
     (SELECT d.document_id FROM documents d
      WHERE d.deleted_at < :before AND d.key_destroyed_at IS NULL
        AND NOT EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.sealed_text <> '' OFFSET 0)
@@ -107,6 +131,8 @@ KEYED = text("""
     UNION ALL
     (SELECT m.placeholder_id FROM moves m JOIN runs r USING (run_id)
      WHERE m.placeholder_id IS NOT NULL AND m.moved_at < :before AND r.finished_at < :before LIMIT :limit)
+    UNION ALL
+    (SELECT x.question_id FROM questions x WHERE x.used_at < :before AND {UNUSED} LIMIT :limit)
     LIMIT :limit
 """)
 _DESTROYED = text("""
@@ -122,6 +148,7 @@ _PRUNE = {
     "reconciliations": _RECONCILED,
     "quarantine": QUARANTINE,
     "lineage": LINEAGE,
+    "feedback": _FEEDBACK,
 }
 
 
@@ -137,6 +164,8 @@ class PostgresPruning(Transactions):
         with self._at_length() as connection:
             if kind == "runs":
                 return _prune_runs(connection, values)
+            if kind == "evaluations":
+                return _prune_evaluations(connection, values)
             return connection.execute(_PRUNE[kind], values).rowcount
 
     def mark_unused(self) -> None:
@@ -153,6 +182,7 @@ class PostgresPruning(Transactions):
             with self._transaction() as connection:
                 connection.execute(_DESTROYED, {"ids": list(document_ids)})
                 connection.execute(_FORGOTTEN, {"ids": list(document_ids)})
+                connection.execute(FORGET, {"ids": list(document_ids)})
 
 
 def _prune_runs(connection: Connection, values: Mapping[str, object]) -> int:
@@ -162,4 +192,11 @@ def _prune_runs(connection: Connection, values: Mapping[str, object]) -> int:
     if ids:
         for statement in (*_DROP_PARTS, DROP_RUNS):
             connection.execute(statement, {"ids": ids})
+    return len(ids)
+
+
+def _prune_evaluations(connection: Connection, values: Mapping[str, object]) -> int:
+    ids = list(connection.execute(_TAKE_EVALUATIONS, values).scalars())
+    for statement in _DROP_EVALUATIONS if ids else ():
+        connection.execute(statement, {"ids": ids})
     return len(ids)

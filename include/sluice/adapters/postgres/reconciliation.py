@@ -20,7 +20,7 @@ from sluice.model.text import json_text
 # Each `OFFSET 0` forces a lookup by key for the rows of one page; without statistics the planner may not choose it.
 _SERVED = f"""
     SELECT c.chunk_id, c.version_id, c.document_id, d.source_id, d.tenant_id AS tenant, c.ordinal, c.text_hash, v.mime,
-           v.sealed_title, v.sealed_metadata, c.sealed_text, c.sealed_headings, c.sealed_names,
+           v.sealed_title, v.sealed_metadata, v.language, c.sealed_text, c.sealed_headings, c.sealed_names,
            (SELECT json_agg(json_build_object('entity_id', m.entity_id, 'kind', e.kind, 'occurrences', m.occurrences,
                                               'about', m.about) ORDER BY m.entity_id)
             FROM mentions m JOIN entities e USING (entity_id)
@@ -35,7 +35,7 @@ _SERVED = f"""
           CROSS JOIN LATERAL (SELECT state FROM versions WHERE version_id = k.version_id OFFSET 0) s
           WHERE k.collection_id = :collection_id AND k.generation = :generation AND s.state = 'active' AND %s
           ORDER BY k.chunk_id LIMIT :limit) c
-    CROSS JOIN LATERAL (SELECT mime, sealed_title, sealed_metadata FROM versions
+    CROSS JOIN LATERAL (SELECT mime, sealed_title, sealed_metadata, language FROM versions
                         WHERE version_id = c.version_id OFFSET 0) v
     CROSS JOIN LATERAL (SELECT source_id, tenant_id FROM documents WHERE document_id = c.document_id OFFSET 0) d
     ORDER BY c.chunk_id

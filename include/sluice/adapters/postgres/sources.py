@@ -23,8 +23,9 @@ _COLLECTION = text("""
     ON CONFLICT (name) DO NOTHING RETURNING collection_id
 """)
 _FIRST_GENERATION = text("""
-    INSERT INTO generations (collection_id, generation, chunker, embedder, entities, dim, physical, state)
-    VALUES (:collection_id, 1, :chunker, :embedder, :entities, :dim, :physical, 'live')
+    INSERT INTO generations (collection_id, generation, chunker, embedder, entities, dim, physical, state,
+                             terms_complete)
+    VALUES (:collection_id, 1, :chunker, :embedder, :entities, :dim, :physical, 'live', true)
 """)
 SPEC_COLUMNS = """
     s.source_id, s.tenant_id, s.uri, s.access_groups, s.retention_days, s.include_globs, s.exclude_globs

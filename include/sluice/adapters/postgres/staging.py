@@ -1,4 +1,4 @@
-"""Staging of pending versions with their chunks, mentions and relations."""
+"""Staging of pending versions with their chunks, terms, mentions and relations."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
-from sluice.adapters.postgres.collections import check_not_dropping
+from sluice.adapters.postgres.collections import check_not_dropping, values_of
+from sluice.adapters.postgres.full_text import TERMS_COLUMNS, stored_terms
 from sluice.adapters.postgres.pending_versions import current, drop_pending
 from sluice.model.points import EncryptedVersion
 from sluice.model.run import Run
 
 _VERSIONS = """
     version_id uuid, document_id uuid, raw_hash bytea, mime text, size_bytes int8, fingerprint text, sealed_title bytea,
-    sealed_text bytea, sealed_metadata bytea, collection_id uuid, generation int4, state text, run_id uuid
+    sealed_text bytea, sealed_metadata bytea, language text, collection_id uuid, generation int4, state text,
+    run_id uuid
 """
 _OF_VERSION = attrgetter(
     *("version_id", "document_id", "raw_hash", "mime", "size_bytes", "fingerprint"),
-    *("sealed_title", "sealed_text", "sealed_metadata"),
+    *("sealed_title", "sealed_text", "sealed_metadata", "language"),
 )
 _CHUNKS = """
     version_id uuid, document_id uuid, collection_id uuid, generation int4, ordinal int4, chunk_id uuid,
@@ -39,6 +41,12 @@ _SETTLED = text("""
            ARRAY(SELECT c.chunk_id FROM chunks c WHERE c.version_id = v.version_id ORDER BY c.ordinal) AS chunk_ids
     FROM versions v WHERE v.version_id = ANY(CAST(:ids AS uuid[])) AND v.state <> 'pending'
 """)
+_LANGUAGES = text("""
+    UPDATE generations
+    SET languages = ARRAY(
+        SELECT DISTINCT u.code FROM unnest(languages || CAST(:codes AS text[])) AS u (code) ORDER BY u.code)
+    WHERE collection_id = :collection_id AND generation = :generation AND NOT languages @> CAST(:codes AS text[])
+""")
 
 
 def stage(connection: Connection, run: Run, versions: Sequence[EncryptedVersion]) -> set[UUID]:
@@ -53,8 +61,12 @@ def stage(connection: Connection, run: Run, versions: Sequence[EncryptedVersion]
     with driver(connection).cursor() as cursor:
         copy_rows(cursor, "versions", _VERSIONS, _version_rows(run, versions))
         copy_rows(cursor, "chunks", _CHUNKS, _chunk_rows(run, versions))
+        copy_rows(cursor, "chunk_terms", TERMS_COLUMNS, _terms_rows(run, versions))
         copy_rows(cursor, "mentions", _MENTIONS, _mention_rows(versions))
         copy_rows(cursor, "relations", _RELATIONS, _relation_rows(versions))
+    # Before the points are written: questions must be analysed in a language as soon as a point is.
+    codes = sorted({each.language for each in versions if each.language})
+    connection.execute(_LANGUAGES, {**values_of(run.source.generation), "codes": codes})
     entities.forget(connection, unmentioned)
     return set(ids) - wanted
 
@@ -91,6 +103,14 @@ def _chunk_rows(run: Run, versions: Sequence[EncryptedVersion]) -> Iterator[tupl
         place = (version.version_id, version.document_id, generation.collection_id, generation.number)
         for each in version.chunks:
             yield *place, *_OF_CHUNK(each)
+
+
+def _terms_rows(run: Run, versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
+    generation, source_id = run.source.generation, run.source.source_id
+    for version in versions:
+        for each in version.chunks:
+            place = (version.version_id, each.ordinal, each.chunk_id, generation.collection_id, generation.number)
+            yield *place, source_id, *stored_terms(generation, each.terms)
 
 
 def _mention_rows(versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres import entities, quality, quotas, staging
+from sluice.adapters.postgres import entities, golden, quality, quotas, staging
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.entities import IDS
 from sluice.adapters.postgres.expiry import expiry, keep_retention
@@ -208,8 +208,9 @@ class PostgresVersions(Transactions):
 
 
 def retire(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> None:
-    """Stops serving the documents: deletes chunk rows and signatures, closes open quarantine records and queues the
-    removal from the projections. Call it as the last step of a transaction that has locked the documents."""
+    """Stops serving the documents: deletes chunk rows, signatures, judgements and feedback, closes open quarantine
+    records and queues the removal from the projections. Call it as the last step of a transaction that has locked the
+    documents."""
     values = {"ids": list(document_ids)}
     touched = entities.mentioned(connection, list(connection.execute(_HELD, values).scalars()))
     connection.execute(_QUEUE_GONE, values)
@@ -217,6 +218,8 @@ def retire(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> No
     previous = list(connection.execute(_RETIRE, values).scalars())
     connection.execute(_DROP_CHUNKS, {"former": previous})
     connection.execute(quality.FORGET, values)
+    for statement in golden.FORGET_DOCUMENTS:
+        connection.execute(statement, values)
     resolve(connection, document_ids)
     changed(connection, run.source.generation.collection_id)
     entities.forget(connection, touched)

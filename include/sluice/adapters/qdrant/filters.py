@@ -27,11 +27,13 @@ from sluice.model.search import VectorQuery
 
 
 def scope(generation: Generation, query: VectorQuery) -> models.Filter:
-    """Returns the filter for tenant, sources and metadata. Raises BadRequest on an invalid filter."""
+    """Returns the filter for tenant, sources, chunks and metadata. Raises BadRequest on an invalid filter."""
     must: list[models.Condition] = [
         _equals("tenant", query.tenant),
         models.FieldCondition(key="source_id", match=models.MatchAny(any=[str(each) for each in query.sources])),
     ]
+    if query.among is not None:
+        must.append(models.HasIdCondition(has_id=[str(each) for each in query.among]))
     must.extend(_metadata(each) for each in parse_filters(query.filters, generation.filter_fields))
     return models.Filter(must=must)
 

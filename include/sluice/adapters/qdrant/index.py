@@ -17,7 +17,7 @@ from sluice.adapters.qdrant.schema import DENSE, SPARSE, path_of
 from sluice.adapters.qdrant.transport import Transport
 from sluice.adapters.qdrant.upload import upload
 from sluice.adapters.qdrant.upload_grpc import over_grpc
-from sluice.errors import Unavailable
+from sluice.errors import Lost
 from sluice.model.chunk import SparseVector
 from sluice.model.generation import Generation
 from sluice.model.points import Point, StoredPoint
@@ -76,9 +76,7 @@ class QdrantIndex(QdrantRest):
         try:
             answers = self._scores(generation.backing_collection, requests)
         except CollectionMissing as error:
-            raise Unavailable(
-                "qdrant", f"collection {generation.backing_collection} is missing; ingest again"
-            ) from error
+            raise Lost("qdrant", f"collection {generation.backing_collection} is missing; ingest again") from error
         scores: dict[str, dict[str, float]] = {}
         for retriever, hits in zip(retrievers, answers, strict=True):
             for point_id, score in hits:

@@ -3,6 +3,16 @@
 All of them are imported with this package, so that the metadata of both bases is complete.
 """
 
-from sluice.adapters.postgres.tables import collections, deletions, documents, gates, keys, lineage, runs, scans
+from sluice.adapters.postgres.tables import (
+    collections,
+    deletions,
+    documents,
+    evaluations,
+    gates,
+    keys,
+    lineage,
+    runs,
+    scans,
+)
 
-__all__ = ["collections", "deletions", "documents", "gates", "keys", "lineage", "runs", "scans"]
+__all__ = ["collections", "deletions", "documents", "evaluations", "gates", "keys", "lineage", "runs", "scans"]

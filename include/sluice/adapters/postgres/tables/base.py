@@ -12,6 +12,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
+    Integer,
     LargeBinary,
     MetaData,
     Text,
@@ -19,7 +20,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMES = {
@@ -36,6 +37,8 @@ TYPES: dict[Any, Any] = {
     datetime: TIMESTAMP(timezone=True),
     list[str]: ARRAY(Text()),
     list[UUID]: ARRAY(Uuid()),
+    list[int]: ARRAY(Integer()),
+    list[float]: ARRAY(REAL()),
     dict[str, Any]: JSONB(),
 }
 

@@ -78,7 +78,15 @@ class GenerationRow(LedgerBase):
     dim: Mapped[int] = mapped_column(comment="Components of a dense vector.")
     physical: Mapped[str] = mapped_column(unique=True, comment="Collection in Qdrant: <name>__g<generation>.")
     state: Mapped[str] = mapped_column(comment="building, live or retired; one live per collection.")
+    languages: Mapped[list[str]] = mapped_column(
+        server_default=_NOTHING,
+        comment="Languages of its versions, also of former ones: questions are analysed in each.",
+    )
     created_at: Mapped[Moment] = mapped_column(comment="When the generation was made.")
+    terms_complete: Mapped[bool] = mapped_column(
+        server_default=text("false"),
+        comment="Whether all its chunks have terms; not those that older releases loaded, until a repair.",
+    )
 
 
 class SourceRow(Retained, LedgerBase):

@@ -106,6 +106,7 @@ class VersionRow(LedgerBase):
         CheckConstraint("size_bytes >= 0", name="size_bytes"),
         CheckConstraint("(number IS NULL) = (state = 'pending') AND number >= 1", name="number"),
         CheckConstraint("(activated_at IS NULL) = (state = 'pending')", name="activated_at"),
+        CheckConstraint("language ~ '^[a-z]{3}$'", name="language"),
         UniqueConstraint("document_id", "generation", "number"),
         Index(
             "uq_versions_active",
@@ -138,6 +139,9 @@ class VersionRow(LedgerBase):
     sealed_title: Mapped[bytes] = mapped_column(comment="Title, encrypted under the document's key.")
     sealed_text: Mapped[bytes] = mapped_column(comment="Extracted text, encrypted under the document's key.")
     sealed_metadata: Mapped[bytes] = mapped_column(comment="Metadata as JSON, encrypted under the document's key.")
+    language: Mapped[str | None] = mapped_column(
+        comment="ISO 639-3 code of the language in which its terms are analysed; null: not known, as English."
+    )
     run_id: Mapped[OfRun] = mapped_column(comment="The run that made it.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was staged.")
     activated_at: Mapped[datetime | None] = mapped_column(comment="When it began to be served.")
@@ -214,6 +218,34 @@ class RelationRow(LedgerBase):
     head_id: Mapped[UUID] = mapped_column(primary_key=True, comment="The entity of which it is said.")
     kind: Mapped[str] = mapped_column(primary_key=True, comment="citizen_of, located_in.")
     tail_id: Mapped[UUID] = mapped_column(primary_key=True, comment="The other entity.")
+
+
+class ChunkTermsRow(LedgerBase):
+    __tablename__ = "chunk_terms"
+    __table_args__ = (
+        _chunk_key("chunk_terms"),
+        CheckConstraint("cardinality(terms) = cardinality(weights)", name="weights"),
+        # Chunk ids are random, so the first ones of a generation are a sample of it.
+        Index("ix_chunk_terms_sample", "collection_id", "generation", "chunk_id"),
+        Index(
+            "ix_chunk_terms_terms",
+            "terms",
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": 1024},  # KiB; a search reads these entries one by one
+        ),
+        {"comment": "Words of chunks as keyed hashes, for full text while Qdrant does not answer."},
+    )
+
+    version_id: Mapped[UUID] = mapped_column(primary_key=True, comment="The chunk's version.")
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="The chunk's ordinal.")
+    chunk_id: Mapped[UUID] = mapped_column(comment="The chunk.")
+    collection_id: Mapped[UUID] = mapped_column(comment="The collection.")
+    generation: Mapped[int] = mapped_column(comment="The generation.")
+    source_id: Mapped[UUID] = mapped_column(comment="The source of its document.")
+    terms: Mapped[list[int]] = mapped_column(
+        comment="Keyed hashes of its words, mixed with the generation, so that each generation has its own."
+    )
+    weights: Mapped[list[float]] = mapped_column(comment="BM25 weights of the terms, without IDF.")
 
 
 class EmbeddingRow(LedgerBase):

@@ -1,0 +1,102 @@
+"""Links from texts to passages over MENTIONS and ABOUT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, LiteralString
+from uuid import UUID
+
+from neo4j import Driver, ManagedTransaction
+
+from sluice.adapters.neo4j.failures import asking
+from sluice.model.generation import Generation
+from sluice.model.links import Link, Seed
+
+# Entities with more are left out: they connect passages of different subjects, and reading them would take long.
+_MOST_ABOUT = 5
+_MOST_MENTIONS = 50
+# An entity that one passage mentions has weight 1, one that this many mention weight 0 (inverse document frequency).
+_COMMON = 10_000
+_ENOUGH = 3.0  # summed weight of shared entities at which a link is as strong as it gets
+# Every node is found through an index, and the degree of an entity is read before its relationships.
+_LINKS: LiteralString = """
+UNWIND range(0, size($seeds) - 1) AS seed
+WITH seed, $seeds[seed] AS given
+CALL (given) {
+  MATCH (:Chunk {chunk_id: given.chunk_id, generation: $generation})-[m:MENTIONS]->(e:Entity)
+  RETURN e, m.name AS name, true AS mentioned
+  UNION ALL
+  UNWIND given.names AS id
+  MATCH (e:Entity {entity_id: id})
+  RETURN e, null AS name, false AS mentioned
+}
+WITH seed, given.document_id AS own, e, max(name) AS name, max(mentioned) AS mentioned
+WHERE NOT EXISTS { (:Document {document_id: own})-[:ABOUT]->(e) }
+WITH seed, own, e, name, mentioned,
+  COUNT { (e)<-[:ABOUT]-() } AS documents, COUNT { (e)<-[:MENTIONS]-() } AS passages
+CALL (own, e, mentioned, documents, passages) {
+  WITH own, e, documents WHERE documents <= $most_about
+  MATCH (e)<-[r:ABOUT {generation: $generation}]-(d:Document {collection: $collection})
+  WHERE d.document_id <> own
+  RETURN r.chunk_id AS chunk_id, 1 / sqrt(documents) AS about, 0.0 AS shared
+  UNION ALL
+  WITH own, e, mentioned, passages WHERE mentioned AND passages <= $most_mentions
+  MATCH (e)<-[:MENTIONS]-(c:Chunk {generation: $generation, collection: $collection})<-[:HAS_CHUNK]-(d:Document)
+  WHERE d.document_id <> own
+  RETURN c.chunk_id AS chunk_id, 0.0 AS about, (1 - log(passages) / $log_common) / $enough AS shared
+}
+WITH seed, chunk_id, about, shared, e.entity_id AS entity_id, name ORDER BY about + shared DESC, entity_id
+WITH seed, chunk_id, max(about) AS about, sum(shared) AS shared, head(collect({id: entity_id, name: name})) AS best
+WITH seed, {chunk_id: chunk_id, about: about, shared: CASE WHEN shared > 1 THEN 1.0 ELSE shared END,
+            entity_id: best.id, name: best.name} AS link
+ORDER BY 2 * link.about + link.shared DESC, link.chunk_id
+WITH seed, collect(link)[..$limit] AS links
+UNWIND links AS link
+RETURN seed, link.chunk_id AS chunk_id, link.about AS about, link.shared AS shared, link.entity_id AS entity_id,
+  link.name AS name
+"""
+
+
+class LinkReader:
+    """Base class of `Neo4jGraph`, which sets the driver and the limits of a transaction."""
+
+    _driver: Driver
+    _transaction: Callable[[Any], Any]
+
+    def links(self, generation: Generation, seeds: Sequence[Seed], limit: int) -> list[Link]:
+        """Returns the strongest links of each seed, at most `limit` each, strongest first."""
+        values = {
+            "seeds": [_parameters(seed) for seed in seeds],
+            "generation": generation.number,
+            "collection": generation.collection,
+            "limit": limit,
+            "most_about": _MOST_ABOUT,
+            "most_mentions": _MOST_MENTIONS,
+            "log_common": math.log(_COMMON),
+            "enough": _ENOUGH,
+        }
+        with asking("find linked passages"), self._driver.session() as session:
+            rows = session.execute_read(self._transaction(_read), values)
+        return [link for row in rows if (link := _link(row))]
+
+
+def _parameters(seed: Seed) -> dict[str, Any]:
+    """Returns the seed for Cypher; the question has an empty document id, which equals none."""
+    return {
+        "chunk_id": str(seed.chunk_id) if seed.chunk_id else None,
+        "document_id": str(seed.document_id or ""),
+        "names": [str(each) for each in seed.names],
+    }
+
+
+def _link(row: dict[str, Any]) -> Link | None:
+    """Returns the link; None where a node was written by something else, with ids that are no UUIDs."""
+    try:
+        return Link(**{**row, "chunk_id": UUID(row["chunk_id"]), "entity_id": UUID(row["entity_id"])})
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+def _read(tx: ManagedTransaction, values: dict[str, Any]) -> list[dict[str, Any]]:
+    return tx.run(_LINKS, values).data()

@@ -1,0 +1,127 @@
+"""Feedback of callers on search results. It becomes a judgement when enough callers agree, or when an operator accepts
+it; one caller alone cannot change what search is measured by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sluice.encryption import Cipher, keyed_hash
+from sluice.errors import NotFound, SluiceError
+from sluice.model.generation import Generation
+from sluice.model.golden import FEEDBACK_SET, GivenFeedback, GoldenSet, JudgedQuery, Judgement, OpenFeedback
+from sluice.model.grants import Principal
+from sluice.ports.catalog import Catalog
+from sluice.ports.golden import Feedback
+from sluice.retrieval.golden import Golden, sealed_text
+
+HOUR_S = 3600.0
+_MOST_OPEN = 10_000
+
+
+class TooMuchFeedback(SluiceError):
+    """A caller gave more feedback than is allowed in an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A caller's opinion: how well a document, or one of its passages, answers a question. One of the ids is given."""
+
+    query: str
+    collection: str
+    gain: float  # 0: not relevant
+    chunk_id: UUID | None = None
+    document_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackRules:
+    """`callers`: how many more must say relevant than not; 0: only an operator accepts. `per_hour`: of one caller."""
+
+    callers: int
+    per_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Records feedback, and promotes it to the golden set `feedback`."""
+
+    catalog: Catalog
+    feedback: Feedback
+    golden: Golden
+    rules: FeedbackRules
+
+    def give(self, told: Told, caller: Principal) -> None:
+        """Records feedback of a caller who may read what it is about. The caller's earlier one on the same question and
+        document is replaced. Raises NotFound, TooMuchFeedback."""
+        generation, _ = self.catalog.live(told.collection, caller)
+        document_id = self._readable(told, caller)
+        keyring = self.golden.keyring
+        caller_hash = keyed_hash(keyring.index_key(caller.tenant), "caller", caller.name.encode())
+        if self.feedback.given_since(caller.tenant, caller_hash, HOUR_S) >= self.rules.per_hour:
+            raise TooMuchFeedback(
+                f"You may give feedback {self.rules.per_hour} times in an hour. Nothing was recorded. Try again later."
+            )
+        question_id = self.golden.question_id(generation, caller.tenant, told.query)
+        cipher = Cipher(keyring.create([question_id])[question_id], caller.tenant, question_id)
+        given = GivenFeedback(
+            question_id, sealed_text(cipher, told.query), document_id, told.chunk_id, told.gain, caller_hash
+        )
+        support = self.feedback.give(generation, caller.tenant, given)
+        if self.rules.callers and support.gain > 0 and support.balance >= self.rules.callers:
+            self._promote(generation, caller.tenant, support)
+
+    def open(self, tenant: str, collection: str, limit: int = _MOST_OPEN) -> list[tuple[OpenFeedback, str]]:
+        """Returns feedback that is not decided, the most supported first, with the questions."""
+        found = self.feedback.open(tenant, collection, limit)
+        texts = self.golden.text_of(tenant, found)
+        return [(each, texts[each.question_id]) for each in found if each.question_id in texts]
+
+    def accept(self, generation: Generation, tenant: str, question_id: UUID) -> GoldenSet:
+        """Adds all open feedback on a question that says relevant to the golden set `feedback`. Raises NotFound."""
+        found = [each for each in self._of(generation, tenant, question_id) if each.gain > 0]
+        if not found:
+            raise NotFound(
+                f"No caller said that a document is relevant to question {question_id}. Nothing was changed."
+            )
+        for each in found:
+            self._promote(generation, tenant, each)
+        return self.golden.find(tenant, generation.collection, FEEDBACK_SET)
+
+    def reject(self, generation: Generation, tenant: str, question_id: UUID) -> int:
+        """Marks all open feedback on a question as rejected. Returns the number of callers' opinions."""
+        found = self._of(generation, tenant, question_id)
+        return sum(
+            self.feedback.decide(generation, tenant, question_id, each.document_id, "rejected") for each in found
+        )
+
+    def _of(self, generation: Generation, tenant: str, question_id: UUID) -> list[OpenFeedback]:
+        found = self.feedback.open(tenant, generation.collection, _MOST_OPEN, [question_id])
+        if not found:
+            raise NotFound(
+                f"There is no open feedback on question {question_id}. `sluice golden feedback` lists the questions."
+            )
+        return found
+
+    def _readable(self, told: Told, caller: Principal) -> UUID:
+        """The document that the caller may read now in this collection. Raises NotFound."""
+        if told.chunk_id is not None:
+            passage = self.catalog.lineage(caller, told.chunk_id)
+            document_id, collection, version = passage.document_id, passage.collection, passage.version
+        else:
+            assert told.document_id is not None
+            document = self.catalog.document(caller, told.document_id)
+            document_id, collection = document.document_id, document.collection
+            version = document.version or 0
+        if collection != told.collection or not version or told.document_id not in (None, document_id):
+            raise NotFound(f"Collection {told.collection} serves no such document or passage that you may read.")
+        return document_id
+
+    def _promote(self, generation: Generation, tenant: str, support: OpenFeedback) -> None:
+        texts = self.golden.text_of(tenant, [support])
+        if support.question_id not in texts:
+            return
+        judgement = Judgement(support.external_id, support.gain, support.document_id)
+        query = JudgedQuery(str(support.question_id), texts[support.question_id], (judgement,), "feedback")
+        self.golden.add(generation, tenant, FEEDBACK_SET, [query])
+        self.feedback.decide(generation, tenant, support.question_id, support.document_id, "accepted")

@@ -1,0 +1,105 @@
+"""Measures search on judged questions: the scores of each question by each retriever, and the time of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import numpy as np
+
+from sluice.errors import BadRequest, Transient
+from sluice.model.evaluation import FUSED, RetrieverScores
+from sluice.model.golden import JudgedQuery
+from sluice.model.grants import Principal
+from sluice.model.passage import Passage
+from sluice.model.search import RETRIEVERS, SearchRequest
+from sluice.retrieval import metrics
+from sluice.retrieval.searching import MAX_QUERY_CHARS, SearchOutcome
+
+Search = Callable[[SearchRequest, Principal], SearchOutcome]
+TOP_K = 30  # passages: enough for ten documents in most collections
+# Parts of a search that may be incomplete without a store being down.
+_HARMLESS = {"refill"}
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Scores by retriever, of the questions that have a relevant document, in their order."""
+
+    queries: tuple[JudgedQuery, ...]
+    scores: tuple[RetrieverScores, ...]  # of all retrievers together first
+    generation: int
+
+
+def measure(
+    search: Search,
+    queries: Sequence[JudgedQuery],
+    collection: str,
+    principal: Principal,
+    *,
+    top_k: int = TOP_K,
+    each_retriever: bool = True,
+) -> Measurement:
+    """Searches every question with all retrievers, and (`each_retriever`) with each alone. A document ranks as its best
+    passage. A retriever that served no question is left out. Each search is the first of its question with all
+    retrievers, so its time includes the embedding.
+
+    Raises BadRequest where no question has a relevant document; Transient where a store did not answer, or another
+    generation became live meanwhile: such figures would say nothing about the index.
+    """
+    judged = [each for each in queries if any(judgement.gain > 0 for judgement in each.judgements)]
+    if not judged:
+        raise BadRequest("No question has a document that is judged as relevant. Nothing was evaluated.")
+    outcomes: dict[str, list[SearchOutcome]] = {}
+    for query in judged:
+        request = SearchRequest(query.text[:MAX_QUERY_CHARS], collection, top_k)
+        fused = _complete(search(request, principal))
+        outcomes.setdefault(FUSED, []).append(fused)
+        for name in RETRIEVERS if each_retriever else ():
+            # A retriever that had no part in the fused search found nothing: a question of stop words has no terms.
+            found = replace(fused, passages=(), retrievers=())
+            if name in fused.retrievers:
+                found = _complete(search(replace(request, retrievers=(name,)), principal))
+            outcomes.setdefault(name, []).append(found)
+    generations = {each.generation for found in outcomes.values() for each in found}
+    if len(generations) > 1:
+        raise Transient("Another generation became live during the evaluation. Nothing was recorded. Run it again.")
+    served = {
+        name: found for name, found in outcomes.items() if name == FUSED or any(each.retrievers for each in found)
+    }
+    scores = tuple(_scores(name, judged, found) for name, found in served.items())
+    return Measurement(tuple(judged), scores, generations.pop())
+
+
+def _complete(outcome: SearchOutcome) -> SearchOutcome:
+    if missing := sorted(set(outcome.degraded) - _HARMLESS):
+        raise Transient(
+            f"A search was incomplete ({', '.join(missing)}), so its figures would not describe the index. Nothing was "
+            "recorded. Run the evaluation again when `sluice doctor` shows no error."
+        )
+    return outcome
+
+
+def _scores(retriever: str, queries: Sequence[JudgedQuery], outcomes: Sequence[SearchOutcome]) -> RetrieverScores:
+    rankings, relevant = {}, {}
+    for number, (query, outcome) in enumerate(zip(queries, outcomes, strict=True)):
+        judged = {each.document_id for each in query.judgements}
+        rankings[str(number)] = [_key(each, judged) for each in outcome.passages]
+        relevant[str(number)] = {str(each.document_id or each.external_id): each.gain for each in query.judgements}
+    values = np.array(list(metrics.by_query(rankings, relevant).values()))
+    figures = metrics.summary(values)
+    p50, p95 = np.percentile([each.took_ms for each in outcomes if each.retrievers] or [0.0], [50, 95])
+    return RetrieverScores(
+        retriever,
+        values.astype(np.float32),
+        {name: figures[name] for name in metrics.NAMES},
+        figures["intervals"],
+        round(float(p50), 2),
+        round(float(p95), 2),
+    )
+
+
+def _key(passage: Passage, judged: set[UUID | None]) -> str:
+    """The name by which a passage's document is compared with judgements: its id where a judgement has it."""
+    return str(passage.document_id) if passage.document_id in judged else passage.external_id

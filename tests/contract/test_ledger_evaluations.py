@@ -1,0 +1,280 @@
+"""Golden sets, feedback and evaluations in the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+
+from sluice.errors import BadRequest, NotFound
+from sluice.maintenance.evaluation import recorded_gate
+from sluice.model.evaluation import FUSED, Comparison, Evaluation, RetrieverScores
+from sluice.model.golden import GivenFeedback, Judgement, StoredQuery
+from sluice.model.run import Run
+from sluice.model.source import Source
+from support.ledger_rows import LedgerDatabase, entry, loaded, opened, scanned, started
+
+CALLERS = [bytes([number]) * 20 for number in range(1, 5)]
+
+
+class Place:
+    """A tenant's collection with the documents a and b, and its golden sets."""
+
+    def __init__(self, db: LedgerDatabase) -> None:
+        self.db = db
+        self.source: Source = opened(db)
+        self.generation, self.tenant = self.source.generation, self.source.spec.tenant
+        self.collection = self.source.spec.collection
+        self.run: Run = started(db, self.source)
+        self.a, self.b = (each.document_id for each in self._loaded("a", "b"))
+        self.golden, self.feedback, self.evaluations = db.ledger.golden, db.ledger.feedback, db.ledger.evaluations
+
+    def _loaded(self, *names: str) -> list[Any]:
+        items = scanned(self.db, self.run, *map(entry, names))
+        for item in items:
+            loaded(self.db, self.run, item, f"text of {item.entry.external_id}")
+        return items
+
+    def add(self, *queries: StoredQuery, name: str = "default", **options: bool) -> Any:
+        return self.golden.add(self.generation, self.tenant, name, queries, **options)
+
+    def queries(self, name: str = "default") -> dict[UUID, StoredQuery]:
+        return {each.question_id: each for each in self.golden.queries(self.tenant, self.collection, name)}
+
+    def give(self, question_id: UUID, document_id: UUID, caller: bytes, gain: float = 1.0) -> Any:
+        given = GivenFeedback(question_id, b"\x01words", document_id, None, gain, caller)
+        return self.feedback.give(self.generation, self.tenant, given)
+
+    def evaluation(self, golden_set: str = "default", **changes: Any) -> Evaluation:
+        values = np.array([[0.5, 1, 0.25, 0], [1, 1, 1, 1]], np.float32)
+        scores = [
+            RetrieverScores(name, values, {"ndcg@10": 0.75}, {"ndcg@10": [0.5, 1.0]}, 3.5, 8.0)
+            for name in ("dense", FUSED)
+        ]
+        made = Evaluation(
+            UUID(int=0), self.tenant, self.collection, golden_set, "abc", 1, self.generation.profile, self.run.run_id,
+            "airflow:sluice_evaluate/x", datetime.now(UTC), 2, 30, 1.5, (b"q" * 16, b"r" * 16), tuple(scores),
+        )  # fmt: skip
+        return replace(made, **changes)
+
+    def record(self, evaluation: Evaluation) -> Evaluation:
+        return self.evaluations.record(self.generation, evaluation, recorded_gate(evaluation))
+
+
+@pytest.fixture
+def place(db: LedgerDatabase) -> Place:
+    return Place(db)
+
+
+def query(*judgements: Judgement, question_id: UUID | None = None) -> StoredQuery:
+    return StoredQuery(question_id or uuid4(), b"\x01words", b"\x01name", "import", judgements)
+
+
+def dropped(**changes: Any) -> Comparison:
+    return replace(Comparison("flag", 0.02, uuid4(), 20, 9, 0.4, 0.001, dropped=True), **changes)
+
+
+# --- golden sets
+
+
+def test_a_question_is_added_once_and_a_judgement_of_a_document_replaces_the_earlier_one(place: Place) -> None:
+    first = query(Judgement("a", 1.0, place.a), Judgement("nowhere", 1.0))
+    made = place.add(first, query(Judgement("b", 1.0, place.b)))
+    assert (made.queries, made.judgements, made.origins, made.name) == (2, 3, {"import": 2}, "default")
+    again = query(Judgement("a", 2.0, place.a), Judgement("nowhere", 3.0), question_id=first.question_id)
+    changed = place.add(again)
+    assert (changed.queries, changed.judgements) == (2, 3) and changed.version != made.version
+    assert {each.external_id: each.gain for each in place.queries()[first.question_id].judgements} == {
+        "a": 2.0,
+        "nowhere": 3.0,
+    }
+    assert place.add(again).version == changed.version, "a rerun adds nothing"
+    (only,) = place.golden.sets(place.tenant, place.collection)
+    assert only.version == changed.version
+    replaced = place.add(query(Judgement("b", 1.0, place.b)), replace=True)
+    assert replaced.queries == 1 and first.question_id not in place.queries()
+
+
+def test_documents_are_found_by_a_name_that_only_one_has(place: Place, db: LedgerDatabase) -> None:
+    assert place.golden.documents(place.generation, place.tenant, ["a", "b", "c"]) == {"a": place.a, "b": place.b}
+    spec = replace(place.source.spec, uri="file:///second")
+    run = started(db, opened(db, spec))
+    (twin,) = scanned(db, run, entry("a"))
+    loaded(db, run, twin, "twin")
+    assert place.golden.documents(place.generation, place.tenant, ["a", "b"]) == {"b": place.b}
+    assert place.golden.names_of(place.generation, place.tenant, [place.a, twin.document_id, uuid4()]) == {
+        place.a: "a",
+        twin.document_id: "a",
+    }
+    assert place.golden.documents(place.generation, "another", ["a", "b"]) == {}
+
+
+def test_a_removed_question_is_forgotten_unless_something_uses_it(place: Place) -> None:
+    shared, own = query(Judgement("a", 1.0, place.a)), query(Judgement("b", 1.0, place.b))
+    place.add(shared, own)
+    place.add(shared, name="other")
+    place.give(own.question_id, place.a, CALLERS[0])
+    golden_set = next(each for each in place.golden.sets(place.tenant) if each.name == "default")
+    assert place.golden.remove(golden_set, [own.question_id]) == [], "feedback uses it"
+    assert place.golden.remove(golden_set) == [], "the other set uses the rest"
+    with pytest.raises(NotFound, match="no golden set 'default'"):
+        place.queries()
+    other = next(each for each in place.golden.sets(place.tenant))
+    assert place.golden.remove(other) == [shared.question_id]
+    place.golden.forget([shared.question_id, own.question_id])
+    assert place.golden.of_tenant(place.generation, place.tenant) == [own.question_id]
+
+
+def test_a_golden_set_is_bounded_and_belongs_to_a_known_tenant(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sluice.adapters.postgres import golden
+
+    monkeypatch.setattr(golden, "MAX_QUERIES", 2)
+    with pytest.raises(BadRequest, match="would hold 3 questions"):
+        place.add(*(query(Judgement("a", 1.0, place.a)) for _ in range(3)))
+    assert place.golden.sets(place.tenant) == [], "nothing of it is stored"
+    with pytest.raises(NotFound, match="no tenant"):
+        place.golden.add(place.generation, f"{place.tenant}x", "default", [query(Judgement("a", 1.0))])
+
+
+def test_deleting_a_document_removes_what_names_it(place: Place, db: LedgerDatabase) -> None:
+    only_a = query(Judgement("a", 1.0, place.a))
+    both = query(Judgement("a", 1.0, place.a), Judgement("b", 1.0, place.b))
+    unknown = query(Judgement("a", 1.0, place.a), Judgement("elsewhere", 1.0))
+    before = place.add(only_a, both, unknown)
+    place.give(both.question_id, place.a, CALLERS[0])
+    place.give(both.question_id, place.b, CALLERS[0])
+    db.ledger.versions.remove(place.run, [place.a])
+    left = place.queries()
+    assert set(left) == {both.question_id, unknown.question_id}
+    assert [each.document_id for each in left[both.question_id].judgements] == [place.b]
+    assert [each.document_id for each in place.feedback.open(place.tenant, place.collection, 10)] == [place.b]
+    (after,) = place.golden.sets(place.tenant)
+    assert after.version != before.version and after.queries == 2
+    later = db.ledger.retention.clock() + timedelta(days=1)
+    assert only_a.question_id in db.ledger.pruning.keyed(later, 100_000), "its key is destroyed by prune"
+    db.ledger.pruning.key_destroyed([only_a.question_id, both.question_id])
+    assert set(place.golden.of_tenant(place.generation, place.tenant)) == {both.question_id, unknown.question_id}
+
+
+def test_nothing_of_a_tenant_stays_and_nothing_of_another_goes(place: Place, db: LedgerDatabase) -> None:
+    spec = replace(place.source.spec, tenant=f"{place.tenant}b", uri="file:///b")
+    opened(db, spec)
+    for tenant in (place.tenant, spec.tenant):
+        place.golden.add(place.generation, tenant, "default", [query(Judgement("x", 1.0))])
+    place.give(uuid4(), place.a, CALLERS[0])
+    place.record(place.evaluation())
+    assert len(place.golden.of_tenant(place.generation, None)) == 3
+    place.golden.remove_tenant(place.generation, place.tenant)
+    assert place.golden.of_tenant(place.generation, place.tenant) == []
+    assert [each.tenant for each in place.golden.sets(collection=place.collection)] == [spec.tenant]
+    assert place.evaluations.history(place.tenant, place.collection, limit=9) == []
+    assert place.feedback.open(place.tenant, place.collection, 9) == []
+
+
+# --- feedback
+
+
+def test_callers_are_counted_once_each(place: Place) -> None:
+    question = uuid4()
+    assert place.give(question, place.a, CALLERS[0]).balance == 1
+    assert place.give(question, place.a, CALLERS[0], 3.0).relevant == 1, "the same caller's replaces the earlier one"
+    assert place.give(question, place.a, CALLERS[1], 2.0).gain == 2.0, "the lowest of those who say relevant"
+    told = place.give(question, place.a, CALLERS[2], 0.0)
+    assert (told.relevant, told.irrelevant, told.balance, told.external_id) == (2, 1, 1, "a")
+    assert place.give(question, place.b, CALLERS[0]).relevant == 1
+    assert [each.document_id for each in place.feedback.open(place.tenant, place.collection, 9)] == [place.b, place.a]
+    assert place.feedback.given_since(place.tenant, CALLERS[0], 3600) == 2
+    assert place.feedback.given_since(place.tenant, CALLERS[3], 3600) == 0
+    assert place.feedback.decide(place.generation, place.tenant, question, place.a, "accepted") == 3
+    assert [each.document_id for each in place.feedback.open(place.tenant, place.collection, 9)] == [place.b]
+    assert place.feedback.open(place.tenant, place.collection, 9, [uuid4()]) == []
+    assert place.feedback.open(f"{place.tenant}x", place.collection, 9) == []
+
+
+# --- evaluations
+
+
+def test_an_evaluation_is_read_as_it_was_recorded(place: Place) -> None:
+    made = place.record(place.evaluation(comparison=dropped()))
+    assert made.evaluation_id.int and made.evaluated_at.tzinfo
+    (read,) = place.evaluations.history(place.tenant, place.collection, limit=9)
+    assert read.to_json() == made.to_json()
+    assert [each.retriever for each in read.scores] == ["dense", FUSED] and read.hashes == ()
+    assert read.comparison == made.comparison
+    assert place.evaluations.history(place.tenant, place.collection, golden_set="other", limit=9) == []
+    assert place.evaluations.history(f"{place.tenant}x", place.collection, limit=9) == []
+
+
+def test_history_is_paged_from_the_last(place: Place) -> None:
+    made = [place.record(place.evaluation()).evaluation_id for _ in range(3)]
+    first = place.evaluations.history(place.tenant, place.collection, limit=2)
+    assert [each.evaluation_id for each in first] == made[:0:-1]
+    rest = place.evaluations.history(place.tenant, place.collection, limit=2, before=first[-1].evaluation_id)
+    assert [each.evaluation_id for each in rest] == made[:1]
+
+
+def test_the_baseline_is_the_last_that_passed(place: Place) -> None:
+    def baseline() -> UUID | None:
+        found = place.evaluations.baseline(place.generation, place.tenant, "default", 30)
+        return found.evaluation_id if found else None
+
+    assert baseline() is None
+    good = place.record(place.evaluation())
+    place.record(place.evaluation(comparison=dropped()))
+    place.record(place.evaluation("other"))
+    place.record(place.evaluation(top_k=50))
+    other_embedder = replace(place.generation.profile, embedder="hash:16")
+    place.record(place.evaluation(profile=other_embedder))
+    found = place.evaluations.baseline(place.generation, place.tenant, "default", 30)
+    assert found is not None and found.evaluation_id == good.evaluation_id
+    assert found.hashes == good.hashes
+    np.testing.assert_array_equal(found.of(FUSED).values, good.of(FUSED).values)
+    accepted = place.record(place.evaluation(comparison=dropped(accepted=True)))
+    assert baseline() == accepted.evaluation_id
+
+
+def test_the_gate_is_a_result_of_the_run_and_is_replaced(place: Place, db: LedgerDatabase) -> None:
+    for golden_set in ("default", "default", "other"):
+        place.record(place.evaluation(golden_set, comparison=dropped()))
+    results = db.ledger.quality.gates(place.run, -1)
+    assert [(each.suite, each.success, each.observed["golden_set"]) for each in results] == [
+        ("retrieval", False, "default"),
+        ("retrieval", False, "other"),
+    ]
+    place.record(place.evaluation(comparison=dropped(dropped=False)))
+    assert {each.observed["golden_set"]: each.success for each in db.ledger.quality.gates(place.run, -1)} == {
+        "default": True,
+        "other": False,
+    }
+    place.record(place.evaluation(comparison=dropped(), run_id=uuid4()))  # a run that was pruned
+
+
+def test_the_last_run_is_the_last_that_succeeded(place: Place, db: LedgerDatabase) -> None:
+    assert place.evaluations.last_run(place.generation, place.tenant) is None
+    db.ledger.runs.finish(place.run, "succeeded", {})
+    db.ledger.runs.finish(started(db, place.source), "failed", {})
+    assert place.evaluations.last_run(place.generation, place.tenant) == place.run.run_id
+    assert place.evaluations.last_run(place.generation, f"{place.tenant}x") is None
+
+
+def test_old_history_goes_but_not_the_last_nor_the_baseline(place: Place, db: LedgerDatabase) -> None:
+    later = db.ledger.retention.clock() + timedelta(days=1)
+    while db.ledger.pruning.prune("evaluations", later, 1000):
+        pass
+    place.record(place.evaluation())
+    baseline = place.record(place.evaluation())
+    place.record(place.evaluation(comparison=dropped()))
+    last = place.record(place.evaluation(comparison=dropped()))
+    other = place.record(place.evaluation("other"))
+    assert db.ledger.pruning.prunable("evaluations", later) == 2
+    assert [db.ledger.pruning.prune("evaluations", later, 1) for _ in range(3)] == [1, 1, 0]
+    left = place.evaluations.history(place.tenant, place.collection, limit=9)
+    assert [each.evaluation_id for each in left] == [other.evaluation_id, last.evaluation_id, baseline.evaluation_id]
+    place.give(uuid4(), place.a, CALLERS[0])
+    assert db.ledger.pruning.prunable("feedback", db.ledger.retention.clock() - timedelta(days=1)) == 0
+    assert db.ledger.pruning.prune("feedback", later, 100_000) >= 1
+    assert place.feedback.open(place.tenant, place.collection, 9) == []
