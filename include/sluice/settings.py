@@ -174,6 +174,23 @@ class Settings(BaseSettings):
         0, ge=0, description="Tokens that embedding may use in a run without its own limit; 0: no limit."
     )
 
+    # reranking of search results
+    reranker: str = Field(
+        "off",
+        description="off, onnx:<folder> (a cross-encoder: model.onnx and tokenizer.json), cohere:<model>, jina:<model> "
+        "or tei (rerank endpoints).",
+    )
+    reranker_url: str = Field(
+        "", description="Address of the rerank endpoint; empty: the provider's own. tei needs one."
+    )
+    reranker_api_key: SecretStr = Field(SecretStr(""), description="API key of the rerank endpoint; empty: none.")
+    reranker_timeout_s: float = Field(
+        2.0, gt=0, description="Seconds that reranking may take in a search; then the results keep their order."
+    )
+    reranker_candidates: int = Field(
+        30, ge=1, le=200, description="Passages of a search that are reranked; the others follow them."
+    )
+
     # gates
     gate_actions: str = Field(
         "",

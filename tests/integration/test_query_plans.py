@@ -220,6 +220,11 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "scan: register": (scans.REGISTER, "", {"uq_documents_living"}),
     "scan: compare": (scans.COMPARE, "", {"uq_documents_living", "uq_quarantine_open", "uq_versions_active"}),
     "scan: vanished": (scans.VANISHED, "", {"uq_documents_living"}),
+    "neighbours": (
+        catalog.NEIGHBOURS,
+        "chunk_ids",
+        {"uq_chunks_chunk_id_version_id", "pk_chunks", "pk_versions", "pk_documents", "pk_sources"},
+    ),
     "hydrate": (
         catalog.HYDRATE,
         "chunk_ids",

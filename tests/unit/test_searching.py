@@ -328,7 +328,6 @@ def test_filters_that_can_be(wanted: Any, condition: Condition) -> None:
     "wanted",
     [
         None,
-        [],
         {},
         [[1]],
         [{"gte": 1}],

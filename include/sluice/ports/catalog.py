@@ -12,7 +12,7 @@ from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import PassageLineage
 from sluice.model.quarantine import QuarantineRecord
-from sluice.model.search import Hydrated
+from sluice.model.search import Hydrated, Neighbour
 from sluice.model.source import SavedSource
 
 
@@ -25,6 +25,12 @@ class Catalog(Protocol):
 
     def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
         """Returns chunks in the order given, without those that the principal may not read now."""
+
+    def neighbours(
+        self, generation: Generation, chunk_ids: Sequence[UUID], count: int, principal: Principal
+    ) -> list[Neighbour]:
+        """Returns up to `count` chunks on each side of each chunk, in its active version, by chunk and distance;
+        nothing of chunks that the principal may not read now."""
 
     def collections(self, principal: Principal) -> list[CollectionInfo]:
         """Returns the collections with a source that this principal may read. Counts only documents, chunks and open

@@ -20,6 +20,7 @@ def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool 
         "legs": list(outcome.retrievers),
         "degraded": list(outcome.degraded),
         **_named(outcome, _OUTCOME),
+        **({"reason": _named(outcome.reason, ("code", "detail"))} if outcome.reason else {}),
         "request_id": request_id,
     }
 
@@ -31,11 +32,22 @@ def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
     result |= _named(passage, _ORIGIN)
     if passage.similarity is not None:
         result["similarity"] = passage.similarity
+    if passage.duplicates:
+        result["duplicates"] = [asdict(each) for each in passage.duplicates]
+    if passage.context is not None:
+        result["context"] = asdict(passage.context)
     if explain:
-        result["explain"] = {"legs": dict(passage.scores), **_named(passage, ("generation", "run_id"))}
-        if passage.path is not None:
-            result["explain"]["path"] = asdict(passage.path)
+        result["explain"] = _explanation(passage)
     return result
+
+
+def _explanation(passage: Passage) -> dict[str, Any]:
+    explanation = {"legs": dict(passage.scores), "ranks": dict(passage.ranks)}
+    if passage.rerank is not None:
+        explanation["rerank"] = passage.rerank
+    if passage.path is not None:
+        explanation["path"] = asdict(passage.path)
+    return {**explanation, **_named(passage, ("generation", "run_id"))}
 
 
 def _named(value: object, names: tuple[str, ...]) -> dict[str, Any]:

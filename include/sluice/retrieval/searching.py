@@ -3,7 +3,7 @@
 The vector index returns the candidates of each retriever, and `fusion` orders them; links in the graph lead to further
 ones. The ledger decides which of them the principal may read now, and the keyring which can still be decrypted.
 Candidates that either rejects are replaced by the next best ones, until there are `top_k` passages, the index has no
-more, or the time budget is used up.
+more, or the time budget is used up; so are near-duplicates. `arranging` then orders the passages.
 
 If the ledger or the keys do not answer, the search raises `Unavailable`: access is never guessed. What else may be
 missing is named in `degraded` (`candidates.py`).
@@ -12,29 +12,43 @@ missing is named in `degraded` (`candidates.py`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from uuid import UUID
 
 from sluice.errors import BadRequest, NotFound
 from sluice.model.catalog import Live
 from sluice.model.chunk import SparseVector, Vector
-from sluice.model.filters import Condition, parse_filters
+from sluice.model.filters import Condition, contradiction, parse_filters
 from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import Passage
-from sluice.model.search import VECTOR_RETRIEVERS, Candidate, Degradation, Retriever, SearchRequest, VectorQuery
+from sluice.model.search import (
+    VECTOR_RETRIEVERS,
+    Candidate,
+    Degradation,
+    EmptyReason,
+    Retriever,
+    SearchRequest,
+    VectorQuery,
+)
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Keyring
 from sluice.ports.full_text import FullText
 from sluice.ports.projections import VectorIndex
 from sluice.resilience import deadline
+from sluice.retrieval.arranging import arranged, pool_size, ranked, reranking_of
 from sluice.retrieval.candidates import attempted, find, incomplete
+from sluice.retrieval.emptiness import contradictory, empty_reason
 from sluice.retrieval.fusion import Scale, dense_share
 from sluice.retrieval.linked_passages import FIRST_PASSAGES, GraphRetriever
+from sluice.retrieval.near_duplicates import distinct
+from sluice.retrieval.neighbours import MAX_CONTEXT, with_context
 from sluice.retrieval.passages import Passages
 from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant
+from sluice.retrieval.reranking import Reranking
 from sluice.retrieval.word_pairs import by_word_pairs
 
 SparseQuery = Callable[[str, bytes, Sequence[str]], SparseVector]
@@ -66,6 +80,7 @@ class SearchPorts:
     term_sequence: TermSequence
     graph: GraphRetriever | None = None  # None: the graph is off
     full_text: FullText | None = None
+    reranking: Reranking | None = None  # None: no reranker is configured
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,8 @@ class SearchOutcome:
     """Result of a search. `retrievers`: the retrievers that served. `degraded`: what was lost, replaced or left
     incomplete (`sluice.model.search.DEGRADATIONS`).
 
-    `nothing_relevant`: there is no passage, or none has a word of the question or is similar to it.
+    `nothing_relevant`: there is no passage, or none has a word of the question or is similar to it. `reason`: why there
+    is no passage.
     """
 
     passages: tuple[Passage, ...]
@@ -83,6 +99,7 @@ class SearchOutcome:
     took_ms: float
     nothing_relevant: bool = False
     cached: bool = False  # computed for an earlier or a concurrent search
+    reason: EmptyReason | None = None
 
 
 def search(ports: SearchPorts, request: SearchRequest, principal: Principal, live: Live | None = None) -> SearchOutcome:
@@ -93,10 +110,13 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal, liv
     """
     started = time.perf_counter()
     question = checked_question(request)
+    reranking = reranking_of(ports.reranking, request)
     live = live or ports.catalog.live(request.collection, principal)
     generation, sources = live.generation, live.sources
     # Before any work, because it raises for an invalid request.
     conditions = parse_filters(request.filters, generation.filter_fields)
+    if why := contradiction(conditions):
+        return _empty(request, generation, contradictory(why), started)
     query, lost = _encoded(ports, request, principal, generation, question, sources)
     graph = ports.graph if "graph" in request.retrievers and generation.has_graph else None
     if graph is None and request.retrievers == ("graph",):
@@ -104,17 +124,30 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal, liv
     filled = _Filled([], query.retrievers, ())
     # No readable source must mean no result, never "no restriction".
     if sources and query.retrievers:
-        wanted = _Wanted(request.top_k, conditions, request.min_score, question, request.retrievers == ("graph",))
+        wanted = _Wanted(
+            count=request.top_k,
+            pool=max(pool_size(request, reranking), LEAST_CHECKED),
+            duplicates=request.duplicates,
+            conditions=conditions,
+            min_score=request.min_score,
+            question=question,
+            only_linked=request.retrievers == ("graph",),
+        )
         filled = _filled(replace(ports, graph=graph), generation, query, principal, wanted)
     passages = filled.passages
     if len(query.retrievers) == 2:
         index_key = ports.keyring.index_key(principal.tenant)
         passages = by_word_pairs(passages, question, lambda text: ports.term_sequence(text, index_key))
+    passages, failed = arranged(ports.vectors, generation, request, reranking, passages)
     checked = passages[: max(request.top_k, LEAST_CHECKED)]
     relevant = is_relevant(
         checked, question, partial(_terms, ports, principal, generation), generation.profile.embedder
     )
-    passages = passages[: request.top_k]
+    passages = ranked(passages[: request.top_k])
+    if request.context and passages:
+        reader = Passages(ports.catalog, ports.keyring, generation, principal)
+        passages, whole = with_context(reader, passages, request.context)
+        failed += () if whole else ("context",)
     if request.explain or request.min_score is not None:
         passages = [replace(each, similarity=each.scores.get("dense")) for each in passages]
     used = tuple(
@@ -122,20 +155,28 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal, liv
         for each in request.retrievers
         if each in filled.retrievers or (each == "graph" and graph and "graph" not in filled.degraded)
     )
+    # Other orders than the similarity's have no score of their own that could be shown.
+    by_similarity = used == ("dense",) and reranking is None and not request.diversity
     return SearchOutcome(
-        passages=tuple(_scored(passages, used)),
+        passages=tuple(_scored(passages, used, by_similarity=by_similarity)),
         retrievers=used,
-        degraded=lost + filled.degraded,
+        degraded=lost + filled.degraded + failed,
         generation=generation.number,
         took_ms=round((time.perf_counter() - started) * 1000, 2),
         nothing_relevant=not relevant,
+        reason=None if passages else empty_reason(request, filled.retrievers),
     )
+
+
+def _empty(request: SearchRequest, generation: Generation, reason: EmptyReason, started: float) -> SearchOutcome:
+    took_ms = round((time.perf_counter() - started) * 1000, 2)
+    return SearchOutcome((), request.retrievers, (), generation.number, took_ms, nothing_relevant=True, reason=reason)
 
 
 def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Principal) -> Passage:
     """Returns one passage that is served now; its score is 0. Raises NotFound, Unavailable."""
     generation = catalog.live(catalog.lineage(principal, chunk_id).collection, principal).generation
-    for found in Passages(catalog, keyring, generation, principal).read([Candidate(chunk_id, {})], (), 1):
+    for found in Passages(catalog, keyring, generation, principal).read([Candidate(chunk_id, {})], ()):
         return found
     raise NotFound(f"There is no passage {chunk_id} that you may read.")
 
@@ -158,6 +199,10 @@ def checked_question(request: SearchRequest) -> str:
             raise BadRequest(f"min_score is {request.min_score}; 0 to 1 are allowed.")
         if "dense" not in request.retrievers:
             raise BadRequest("min_score needs dense similarity; add dense to legs, or leave min_score out.")
+    if not 0 <= request.diversity <= 1:
+        raise BadRequest(f"diversity is {request.diversity}; 0 to 1 are allowed.")
+    if not 0 <= request.context <= MAX_CONTEXT:
+        raise BadRequest(f"context is {request.context}; 0 to {MAX_CONTEXT} are allowed.")
     return question
 
 
@@ -190,13 +235,19 @@ def _encoded(
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Number of passages, the filters, the lowest similarity, and whether only linked passages are wanted."""
+    """Number of passages, number to choose from, whether near-duplicates count, the filters, the lowest similarity, and
+    whether only linked passages are wanted."""
 
     count: int
-    conditions: Sequence[Condition]
+    pool: int
+    duplicates: bool
+    conditions: Sequence[Condition]  # also compared with the ledger's metadata: the index may lag behind it
     min_score: float | None
     question: str
     only_linked: bool
+
+    def chosen(self, passages: Iterable[Passage], most: int) -> list[Passage]:
+        return list(islice(passages, most)) if self.duplicates else distinct(passages, most)
 
     def similar(self, candidate: Candidate) -> bool:
         return self.min_score is None or candidate.scores["dense"] >= self.min_score
@@ -212,13 +263,13 @@ class _Filled:
 def _filled(
     ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
 ) -> _Filled:
-    """Returns the passages, at least `LEAST_CHECKED` if there are so many.
+    """Returns the passages to choose from, at least `pool` if there are so many.
 
     Each result comes from a single hydration, and so from one state of the ledger: if it were combined from several, a
     version activated in between would show a document in two versions.
     """
     reader = Passages(ports.catalog, ports.keyring, generation, principal)
-    most, limit = max(wanted.count, LEAST_CHECKED), query.limit
+    ahead, limit = max(wanted.count + AHEAD, wanted.pool), query.limit
     needs_index = wanted.min_score is not None or wanted.only_linked
     lost: tuple[Degradation, ...] = ()
     while True:
@@ -228,8 +279,7 @@ def _filled(
         scale = Scale.of(found.candidates, found.retrievers, share)
         candidates = [each for each in scale.fused(found.candidates) if wanted.similar(each)]
         complete = found.complete or len(candidates) < min(limit, len(found.candidates))
-        ahead = wanted.count + AHEAD
-        passages = reader.read(candidates[:ahead], found.undecided, ahead)
+        passages = wanted.chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
         if ports.graph is not None and "full_text" in found.degraded:
             ports, lost = replace(ports, graph=None), ("graph",)  # the index scores what links lead to
         if ports.graph is not None:
@@ -239,9 +289,9 @@ def _filled(
                 ports = replace(ports, graph=None)
             if linked or wanted.only_linked:
                 candidates = [each for each in linked or () if wanted.similar(each)]
-                passages = reader.read(candidates[:ahead], found.undecided, ahead)
+                passages = wanted.chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
         if len(passages) < wanted.count and len(candidates) > ahead:
-            passages = reader.read(candidates, found.undecided, most)
+            passages = wanted.chosen(reader.read(candidates, wanted.conditions), wanted.pool)
         degraded = (*found.degraded, *lost)
         if len(passages) >= wanted.count or complete or wanted.only_linked:
             return _Filled(passages, found.retrievers, degraded)
@@ -279,14 +329,14 @@ def _terms(ports: SearchPorts, principal: Principal, generation: Generation, tex
     return set(terms.indices.tolist())
 
 
-def _scored(passages: Sequence[Passage], retrievers: Sequence[Retriever]) -> list[Passage]:
+def _scored(passages: Sequence[Passage], retrievers: Sequence[Retriever], *, by_similarity: bool) -> list[Passage]:
     """Returns the passages with the scores that a caller may see: cosine similarities as they are, all others by the
-    rank in this result.
+    rank in this result. `by_similarity`: the passages are in the order of their similarity.
 
     Original BM25 scores, strengths of links and fused scores would reveal passages that the caller may not read: they
     depend on how many passages have a term or an entity.
     """
-    if tuple(retrievers) == ("dense",):
+    if by_similarity:
         return [replace(each, score=each.scores["dense"]) for each in passages]
     sorted_scores = {
         name: sorted((each.scores[name] for each in passages if name in each.scores), reverse=True)

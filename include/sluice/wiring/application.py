@@ -28,6 +28,7 @@ from sluice.wiring.clients import (
     make_extractor,
     make_graph,
     make_graph_retriever,
+    make_reranker,
     make_search_cache,
     make_tokenizer,
     make_vectors,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from sluice.retrieval.encrypted_cache import EncryptedCache
     from sluice.retrieval.feedback import Listening
     from sluice.retrieval.golden import Golden
+    from sluice.retrieval.reranking import Reranking
     from sluice.retrieval.searching import SearchOutcome
 
 
@@ -397,6 +399,7 @@ class Sluice:
             term_sequence=term_sequence,
             graph=make_graph_retriever(self.links),
             full_text=self.ledger.full_text,
+            reranking=self._reranking(),
         )
         searched: Search = partial(search, ports)
         if cache is not None:
@@ -407,6 +410,15 @@ class Sluice:
         from sluice.wiring.guards import within_budget
 
         return within_budget(searched, self.settings.search_timeout_s)
+
+    def _reranking(self) -> Reranking | None:
+        from sluice.retrieval.reranking import Reranking
+
+        settings = self.settings
+        reranker = make_reranker(settings)
+        if reranker is None:
+            return None
+        return Reranking(reranker, settings.reranker_candidates, settings.reranker_timeout_s)
 
 
 def _guards(settings: Settings, serving: bool) -> dict[str, Guard]:

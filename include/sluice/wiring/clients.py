@@ -14,6 +14,7 @@ from sluice.encryption import derived_key, parse_master_key
 from sluice.errors import BadRequest
 from sluice.ports.content import Embedder, EntityExtractor, Extractor
 from sluice.ports.projections import PassageLinks
+from sluice.ports.reranking import Reranker
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -195,6 +196,18 @@ def _endpoint(settings: Settings, serving: bool) -> Endpoint:
     key = settings.openai_api_key.get_secret_value()
     endpoint = Endpoint(settings.openai_base_url, key, settings.connect_timeout_s, settings.openai_timeout_s)
     return replace(endpoint, timeout_s=settings.query_timeout_s, attempts=1) if serving else endpoint
+
+
+def make_reranker(settings: Settings) -> Reranker | None:
+    """Returns the reranker; None where it is off. Raises BadRequest for a wrong setting."""
+    if settings.reranker == "off":
+        return None
+    from sluice.adapters.rerankers import endpoint, factory
+
+    key = settings.reranker_api_key.get_secret_value()
+    return factory.make_reranker(
+        settings.reranker, endpoint.Endpoint(settings.reranker_url, key, settings.connect_timeout_s)
+    )
 
 
 @lru_cache(maxsize=4)

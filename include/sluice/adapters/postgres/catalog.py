@@ -26,7 +26,7 @@ from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import PassageLineage
 from sluice.model.quarantine import QuarantineRecord
-from sluice.model.search import Hydrated
+from sluice.model.search import Hydrated, Neighbour
 from sluice.model.source import SavedSource
 
 _MAY = "(:all_groups OR {0} = '{{}}' OR {0} && CAST(:groups AS text[]))"
@@ -71,6 +71,20 @@ HYDRATE = text(f"""
     CROSS JOIN LATERAL (SELECT * FROM sources WHERE source_id = d.source_id OFFSET 0) s
     WHERE v.state = 'active' AND v.collection_id = :collection_id AND v.generation = :generation AND {_READABLE}
     ORDER BY asked.place
+""")
+# `OFFSET 0` as above.
+NEIGHBOURS = text(f"""
+    SELECT k.chunk_id AS passage_id, v.number AS version, n.chunk_id, n.document_id, n.ordinal - k.ordinal AS distance,
+           n.start_char AS start, n.end_char AS "end", n.sealed_text
+    FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS asked (chunk_id, place)
+    CROSS JOIN LATERAL (SELECT * FROM chunks WHERE chunk_id = asked.chunk_id OFFSET 0) k
+    CROSS JOIN LATERAL (SELECT * FROM versions WHERE version_id = k.version_id OFFSET 0) v
+    CROSS JOIN LATERAL (SELECT * FROM documents WHERE document_id = v.document_id OFFSET 0) d
+    CROSS JOIN LATERAL (SELECT * FROM sources WHERE source_id = d.source_id OFFSET 0) s
+    CROSS JOIN LATERAL (SELECT * FROM chunks WHERE version_id = k.version_id AND ordinal <> k.ordinal
+                        AND ordinal BETWEEN k.ordinal - :count AND k.ordinal + :count OFFSET 0) n
+    WHERE v.state = 'active' AND v.collection_id = :collection_id AND v.generation = :generation AND {_READABLE}
+    ORDER BY asked.place, distance
 """)
 _DOCUMENT = """
     SELECT d.document_id, d.external_id, d.uri, c.name AS collection, v.number AS version, v.generation, v.run_id,
@@ -168,6 +182,12 @@ class PostgresCatalog(Transactions):
     def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
         values = {"ids": list(chunk_ids), **values_of(generation), **_who(principal)}
         return [Hydrated(**row._mapping) for row in self._rows(HYDRATE, values)]
+
+    def neighbours(
+        self, generation: Generation, chunk_ids: Sequence[UUID], count: int, principal: Principal
+    ) -> list[Neighbour]:
+        values = {"ids": list(chunk_ids), "count": count, **values_of(generation), **_who(principal)}
+        return [Neighbour(**row._mapping) for row in self._rows(NEIGHBOURS, values)]
 
     def collections(self, principal: Principal) -> list[CollectionInfo]:
         with self._transaction() as connection:
