@@ -32,9 +32,11 @@ from sluice.model.search import (
     VectorQuery,
 )
 from sluice.resilience import deadline
+from sluice.retrieval.filling import MAX_CANDIDATES
 from sluice.retrieval.query_vectors import QueryVectors
 from sluice.retrieval.search_json import search_response
-from sluice.retrieval.searching import MAX_CANDIDATES, SearchOutcome, SearchPorts, search
+from sluice.retrieval.search_ports import SearchPorts
+from sluice.retrieval.searching import SearchOutcome, search
 from sluice.testing.vectors import MemoryVectors
 
 RUN = uuid5(NAMESPACE_URL, "run")

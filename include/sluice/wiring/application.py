@@ -387,7 +387,8 @@ class Sluice:
         from sluice.embedding.bm25 import sparse_query, term_sequence
         from sluice.retrieval.cached_search import CachedSearch
         from sluice.retrieval.query_vectors import QueryVectors
-        from sluice.retrieval.searching import SearchPorts, search
+        from sluice.retrieval.search_ports import SearchPorts
+        from sluice.retrieval.searching import search
 
         cache, ttl_s = self.search_cache, self.settings.search_cache_ttl_s
         ports = SearchPorts(
