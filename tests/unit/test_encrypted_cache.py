@@ -43,6 +43,8 @@ def name(**changes: Any) -> str:
 def another(value: object) -> object:
     """A value of the same type that is not equal."""
     match value:
+        case None:
+            return 0.5
         case bool():
             return not value
         case str():
