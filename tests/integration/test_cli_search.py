@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from sluice.cli import app, documents
 from sluice.embedding.bm25 import sparse_query, term_sequence
-from sluice.retrieval.searching import SearchPorts, search
+from sluice.retrieval.search_ports import SearchPorts
+from sluice.retrieval.searching import search
 from support.api_service import World
 
 

@@ -34,7 +34,8 @@ from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.search import Candidate, VectorQuery
 from sluice.model.source import SourceSpec
 from sluice.retrieval.query_vectors import QueryVectors
-from sluice.retrieval.searching import SearchPorts, search
+from sluice.retrieval.search_ports import SearchPorts
+from sluice.retrieval.searching import search
 from sluice.testing.graph import MemoryGraph
 from sluice.testing.keyring import MemoryKeyring
 from sluice.testing.vectors import MemoryVectors

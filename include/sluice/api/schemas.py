@@ -183,7 +183,9 @@ class SearchAnswer(BaseModel):
     generation: int
     took_ms: float
     request_id: str
-    cached: Literal[False] = False
+    cached: bool = Field(
+        False, description="True if it was computed for an earlier or a concurrent equal search of yours."
+    )
 
 
 class ChunkCounts(BaseModel):

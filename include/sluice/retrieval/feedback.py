@@ -54,7 +54,7 @@ class Listening:
     def give(self, told: Told, caller: Principal) -> None:
         """Records feedback of a caller who may read what it is about. The caller's earlier one on the same question and
         document is replaced. Raises NotFound, TooMuchFeedback."""
-        generation, _ = self.catalog.live(told.collection, caller)
+        generation = self.catalog.live(told.collection, caller).generation
         document_id = self._readable(told, caller)
         keyring = self.golden.keyring
         caller_hash = keyed_hash(keyring.index_key(caller.tenant), "caller", caller.name.encode())

@@ -8,7 +8,7 @@ from typing import Any
 from sluice.model.passage import Passage
 from sluice.retrieval.searching import SearchOutcome
 
-_OUTCOME = ("nothing_relevant", "generation", "took_ms")
+_OUTCOME = ("nothing_relevant", "generation", "took_ms", "cached")
 _PASSAGE = ("chunk_id", "document_id", "external_id", "title", "text", "score", "uri")
 _ORIGIN = ("version", "generation", "run_id")
 
@@ -22,7 +22,6 @@ def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool 
         **_named(outcome, _OUTCOME),
         **({"reason": _named(outcome.reason, ("code", "detail"))} if outcome.reason else {}),
         "request_id": request_id,
-        "cached": False,
     }
 
 

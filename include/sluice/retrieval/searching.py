@@ -12,15 +12,15 @@ missing is named in `degraded` (`candidates.py`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from uuid import UUID
 
 from sluice.errors import BadRequest, NotFound
-from sluice.model.chunk import SparseVector, Vector
-from sluice.model.filters import Condition, contradiction, parse_filters
+from sluice.model.catalog import Live
+from sluice.model.chunk import Vector
+from sluice.model.filters import contradiction, parse_filters
 from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import Passage
@@ -35,51 +35,20 @@ from sluice.model.search import (
 )
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Keyring
-from sluice.ports.full_text import FullText
-from sluice.ports.projections import VectorIndex
-from sluice.resilience import deadline
 from sluice.retrieval.arranging import arranged, pool_size, ranked, reranking_of
-from sluice.retrieval.candidates import attempted, find, incomplete
+from sluice.retrieval.candidates import attempted
 from sluice.retrieval.emptiness import contradictory, empty_reason
-from sluice.retrieval.fusion import Scale
-from sluice.retrieval.linked_passages import FIRST_PASSAGES, GraphRetriever
-from sluice.retrieval.near_duplicates import distinct
+from sluice.retrieval.filling import Filled, Wanted, fill
 from sluice.retrieval.neighbours import MAX_CONTEXT, with_context
 from sluice.retrieval.passages import Passages
 from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant
-from sluice.retrieval.reranking import Reranking
+from sluice.retrieval.search_ports import SearchPorts
 from sluice.retrieval.word_pairs import by_word_pairs
-
-SparseQuery = Callable[[str, bytes, Sequence[str]], SparseVector]
-"""(question, tenant's index key, languages of the collection) → keyed terms of the question."""
-
-TermSequence = Callable[[str, bytes], Sequence[int]]
-"""(text, tenant's index key) → the terms of its words, in order; negative for a stop word."""
 
 MAX_QUERY_CHARS = 2000
 MAX_TOP_K = 100
 LEAST_CANDIDATES = 100  # of each retriever: enough for the scales of the scores
-REFILL_FACTOR = 4
-# Candidates that are read beyond the requested number: some may not be readable, and pairs of words may lift others.
-AHEAD = 20
-MAX_CANDIDATES = 5000
 RANK_CONSTANT = 60  # of reciprocal ranks, in the scores of a response
-
-
-@dataclass(frozen=True, slots=True)
-class SearchPorts:
-    """Dependencies of a search: ledger, keys, vector index, graph, and the dense and sparse encoders of questions.
-    `full_text` is searched while the index does not answer; None: such a search raises the index's error."""
-
-    catalog: Catalog
-    keyring: Keyring
-    vectors: VectorIndex
-    embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, caller) → (dim,)
-    sparse_query: SparseQuery
-    term_sequence: TermSequence
-    graph: GraphRetriever | None = None  # None: the graph is off
-    full_text: FullText | None = None
-    reranking: Reranking | None = None  # None: no reranker is configured
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +66,21 @@ class SearchOutcome:
     generation: int
     took_ms: float
     nothing_relevant: bool = False
+    cached: bool = False  # computed for an earlier or a concurrent search
     reason: EmptyReason | None = None
 
 
-def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> SearchOutcome:
+def search(ports: SearchPorts, request: SearchRequest, principal: Principal, live: Live | None = None) -> SearchOutcome:
     """Returns the best passages first; equal scores are ordered by chunk id, so that the same question gives the same
-    result.
+    result. `live`: what `Catalog.live` has just returned for this request; default: it is read.
 
     Raises BadRequest (invalid request), NotFound (no such collection for this tenant), Unavailable.
     """
     started = time.perf_counter()
-    question = _checked_question(request)
+    question = checked_question(request)
     reranking = reranking_of(ports.reranking, request)
-    generation, sources = ports.catalog.live(request.collection, principal)
+    live = live or ports.catalog.live(request.collection, principal)
+    generation, sources = live.generation, live.sources
     # Before any work, because it raises for an invalid request.
     conditions = parse_filters(request.filters, generation.filter_fields)
     if why := contradiction(conditions):
@@ -118,10 +89,10 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
     graph = ports.graph if "graph" in request.retrievers and generation.has_graph else None
     if graph is None and request.retrievers == ("graph",):
         raise BadRequest("This collection has no graph. Name dense or sparse in legs.")
-    filled = _Filled([], query.retrievers, ())
+    filled = Filled([], query.retrievers, ())
     # No readable source must mean no result, never "no restriction".
     if sources and query.retrievers:
-        wanted = _Wanted(
+        wanted = Wanted(
             count=request.top_k,
             pool=max(pool_size(request, reranking), LEAST_CHECKED),
             duplicates=request.duplicates,
@@ -130,7 +101,7 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
             question=question,
             only_linked=request.retrievers == ("graph",),
         )
-        filled = _filled(replace(ports, graph=graph), generation, query, principal, wanted)
+        filled = fill(replace(ports, graph=graph), generation, query, principal, wanted)
     passages = filled.passages
     if len(query.retrievers) == 2:
         index_key = ports.keyring.index_key(principal.tenant)
@@ -167,18 +138,19 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
 
 def _empty(request: SearchRequest, generation: Generation, reason: EmptyReason, started: float) -> SearchOutcome:
     took_ms = round((time.perf_counter() - started) * 1000, 2)
-    return SearchOutcome((), request.retrievers, (), generation.number, took_ms, True, reason)
+    return SearchOutcome((), request.retrievers, (), generation.number, took_ms, nothing_relevant=True, reason=reason)
 
 
 def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Principal) -> Passage:
     """Returns one passage that is served now; its score is 0. Raises NotFound, Unavailable."""
-    generation, _ = catalog.live(catalog.lineage(principal, chunk_id).collection, principal)
+    generation = catalog.live(catalog.lineage(principal, chunk_id).collection, principal).generation
     for found in Passages(catalog, keyring, generation, principal).read([Candidate(chunk_id, {})], ()):
         return found
     raise NotFound(f"There is no passage {chunk_id} that you may read.")
 
 
-def _checked_question(request: SearchRequest) -> str:
+def checked_question(request: SearchRequest) -> str:
+    """Returns the question. Raises BadRequest for an invalid request; filters are checked later."""
     question = request.query.strip()
     if not 1 <= len(question) <= MAX_QUERY_CHARS:
         raise BadRequest(
@@ -227,96 +199,6 @@ def _encoded(
             dense, lost = attempted(embed, "dense")
     limit = max(LEAST_CANDIDATES, 3 * request.top_k + 10)
     return VectorQuery(dense, sparse, principal.tenant, sources, request.filters, limit), lost
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Number of passages, number to choose from, whether near-duplicates count, the filters, the lowest similarity, and
-    whether only linked passages are wanted."""
-
-    count: int
-    pool: int
-    duplicates: bool
-    conditions: Sequence[Condition]  # also compared with the ledger's metadata: the index may lag behind it
-    min_score: float | None
-    question: str
-    only_linked: bool
-
-    def chosen(self, passages: Iterable[Passage], most: int) -> list[Passage]:
-        return list(islice(passages, most)) if self.duplicates else distinct(passages, most)
-
-    def similar(self, candidate: Candidate) -> bool:
-        return self.min_score is None or candidate.scores["dense"] >= self.min_score
-
-
-@dataclass(frozen=True, slots=True)
-class _Filled:
-    passages: list[Passage]
-    retrievers: tuple[Retriever, ...]  # of the index, or of the full text in its place
-    degraded: tuple[Degradation, ...]
-
-
-def _filled(
-    ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
-) -> _Filled:
-    """Returns the passages to choose from, at least `pool` if there are so many.
-
-    Each result comes from a single hydration, and so from one state of the ledger: if it were combined from several, a
-    version activated in between would show a document in two versions.
-    """
-    reader = Passages(ports.catalog, ports.keyring, generation, principal)
-    ahead, limit = max(wanted.count + AHEAD, wanted.pool), query.limit
-    needs_index = wanted.min_score is not None or wanted.only_linked
-    lost: tuple[Degradation, ...] = ()
-    while True:
-        asked = replace(query, limit=limit)
-        found = find(ports.vectors, ports.full_text, generation, asked, wanted.conditions, needs_index=needs_index)
-        scale = Scale.of(found.candidates, found.retrievers)
-        candidates = [each for each in scale.fused(found.candidates) if wanted.similar(each)]
-        complete = found.complete or len(candidates) < min(limit, len(found.candidates))
-        passages = wanted.chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
-        if ports.graph is not None and "full_text" in found.degraded:
-            ports, lost = replace(ports, graph=None), ("graph",)  # the index scores what links lead to
-        if ports.graph is not None:
-            follow = partial(_linked, ports, generation, query, principal, wanted, candidates, passages, scale)
-            linked, lost = attempted(follow, "graph")
-            if lost:
-                ports = replace(ports, graph=None)
-            if linked or wanted.only_linked:
-                candidates = [each for each in linked or () if wanted.similar(each)]
-                passages = wanted.chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
-        if len(passages) < wanted.count and len(candidates) > ahead:
-            passages = wanted.chosen(reader.read(candidates, wanted.conditions), wanted.pool)
-        degraded = (*found.degraded, *lost)
-        if len(passages) >= wanted.count or complete or wanted.only_linked:
-            return _Filled(passages, found.retrievers, degraded)
-        if limit >= MAX_CANDIDATES or deadline.is_over():
-            return _Filled(passages, found.retrievers, (*degraded, *incomplete(found)))
-        limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
-
-
-def _linked(
-    ports: SearchPorts,
-    generation: Generation,
-    query: VectorQuery,
-    principal: Principal,
-    wanted: _Wanted,
-    candidates: Sequence[Candidate],
-    passages: Sequence[Passage],
-    scale: Scale,
-) -> list[Candidate]:
-    """Returns the candidates with those that links lead to; none if there are no links."""
-    if ports.graph is None or not passages:
-        return []
-
-    def scored(chunk_ids: Sequence[UUID]) -> list[Candidate]:
-        among = replace(query, among=tuple(chunk_ids), limit=len(chunk_ids))
-        return scale.fused(ports.vectors.search(generation, among))
-
-    index_key = ports.keyring.index_key(principal.tenant)
-    first = passages[:FIRST_PASSAGES]
-    linked = ports.graph.linked(generation, index_key, wanted.question, candidates, first, scored)
-    return [each for each in linked if "graph" in each.scores] if wanted.only_linked else linked
 
 
 def _terms(ports: SearchPorts, principal: Principal, generation: Generation, text: str) -> set[int]:

@@ -14,14 +14,13 @@ from sluice.adapters.postgres.collections import (
     GENERATION_COLUMNS,
     TOGETHER,
     generation_of,
-    live_generation,
     values_of,
 )
 from sluice.adapters.postgres.failures import ping
 from sluice.adapters.postgres.sources import SAVED, THERE, saved_of
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.errors import NotFound
-from sluice.model.catalog import CollectionInfo, DocumentInfo
+from sluice.model.catalog import CollectionInfo, DocumentInfo, Live
 from sluice.model.gates import RunGates
 from sluice.model.generation import Generation
 from sluice.model.grants import Principal
@@ -41,8 +40,18 @@ _OPEN_SOURCE = f"""
         OR EXISTS (SELECT FROM documents d WHERE d.source_id = s.source_id AND d.deleted_at IS NULL
                    AND d.access_groups IS NOT NULL AND {_MAY.format("d.access_groups")}))
 """
+# Read first, and in one statement: no later read of the same search can see an older state than this epoch's.
+LIVE = text(f"""
+    SELECT {GENERATION_COLUMNS}, now() AS read_at,
+           ARRAY(SELECT token FROM collection_epochs e WHERE e.collection_id = c.collection_id ORDER BY slot) AS epoch
+    FROM collections c JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
+    WHERE c.name = :name
+""")
+# The expiry after the transaction began, so not after any time that the search will compare with.
 SOURCES = text(f"""
-    SELECT s.source_id FROM sources s WHERE s.collection_id = :collection_id AND {_OPEN_SOURCE} ORDER BY s.source_id
+    SELECT s.source_id, (SELECT d.expires_at FROM documents d WHERE d.source_id = s.source_id AND d.expires_at > now()
+                         AND d.purged_hash IS NULL ORDER BY d.expires_at LIMIT 1) AS next_expiry
+    FROM sources s WHERE s.collection_id = :collection_id AND {_OPEN_SOURCE} ORDER BY s.source_id
 """)
 _SAVED = text(f"""
     {SAVED} WHERE {THERE} AND s.tenant_id = :tenant AND {_MAY.format("s.access_groups")}
@@ -166,7 +175,7 @@ FAILED_ROWS = f"""
 class PostgresCatalog(Transactions):
     """`sluice.ports.catalog.Catalog`."""
 
-    def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
+    def live(self, collection: str, principal: Principal) -> Live:
         with self._transaction() as connection:
             return _visible(connection, collection, principal)
 
@@ -194,7 +203,7 @@ class PostgresCatalog(Transactions):
     ) -> list[DocumentInfo]:
         """Returns documents in the order in which they were first seen. `after`: the last id of the previous page."""
         with self._transaction() as connection:
-            generation, _ = _visible(connection, collection, principal)
+            generation = _visible(connection, collection, principal).generation
             values = {"collection_id": generation.collection_id, "limit": limit, "after": after, **_who(principal)}
             return [DocumentInfo(**row._mapping) for row in connection.execute(PAGE, values)]
 
@@ -253,16 +262,22 @@ class PostgresCatalog(Transactions):
         return ping(self._engine, "PostgreSQL (ledger)")
 
 
-def _visible(connection: Connection, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
-    """Returns the live generation and the sources with something that the caller may read. Raises NotFound if there are
-    none: with the same text after the same queries, whether nobody, another tenant or another group has the
+def _visible(connection: Connection, collection: str, principal: Principal) -> Live:
+    """Does the work of `Catalog.live` within a transaction. Raises NotFound if no source has something that the caller
+    may read: with the same text after the same queries, whether nobody, another tenant or another group has the
     collection."""
-    generation = live_generation(connection, collection)
-    values = {"collection_id": generation.collection_id if generation else UUID(int=0), **_who(principal)}
-    sources = tuple(connection.execute(SOURCES, values).scalars())
-    if generation is None or not sources:
+    row = connection.execute(LIVE, {"name": collection}).one_or_none()
+    values = {"collection_id": row.collection_id if row else UUID(int=0), **_who(principal)}
+    sources = connection.execute(SOURCES, values).all()
+    if row is None or not sources:
         raise NotFound(f"Tenant {principal.tenant!r} has no collection {collection!r} that you may read.")
-    return generation, sources
+    return Live(
+        generation=generation_of(row),
+        sources=tuple(each.source_id for each in sources),
+        epoch=" ".join(map(str, row.epoch)),
+        read_at=row.read_at,
+        next_expiry=min((each.next_expiry for each in sources if each.next_expiry), default=None),
+    )
 
 
 def _who(principal: Principal) -> dict[str, Any]:
