@@ -194,6 +194,7 @@ def values(engine: Engine) -> dict[str, object]:
         "document_ids": result,
         "chunk_ids": ids(f"SELECT chunk_id FROM chunks WHERE collection_id = {_COLLECTION} LIMIT 30"),
         "run_id": uuid4(),
+        "count": 2,
     }
 
 
