@@ -26,15 +26,15 @@ _GOLDEN = {
     f"/sluice eval/options/--{each}/required was true and is false": "--golden may take the place of the files"
     for each in ("queries", "qrels")
 }
-_RERANK = {
+_SEARCH = {
     f"/schemas/SearchBody/properties/rerank/{each} is gone": "not given: if a reranker is configured"
     for each in ("default", "type")
-}
+} | {"/schemas/SearchAnswer/properties/cached/const is gone": "0.6.0: responses are cached"}
 CHANGED = {
-    ("0.4.1", "openapi"): _RERANK,
-    ("0.5.0", "openapi"): _RERANK,
+    ("0.4.1", "openapi"): _SEARCH,
+    ("0.5.0", "openapi"): _SEARCH,
     ("0.2.0", "openapi"): {
-        **_RERANK,
+        **_SEARCH,
         "/paths//api/v1/collections/get/responses/422/application/json is gone": _FRAMEWORK,
         "/schemas/HTTPValidationError is gone": _FRAMEWORK,
         "/schemas/ValidationError is gone": _FRAMEWORK,

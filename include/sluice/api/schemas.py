@@ -176,7 +176,7 @@ class SearchAnswer(BaseModel):
     nothing_relevant: bool = Field(
         description="True if no passage was found, or if no passage found contains a word of the question (BM25 terms) "
         "and all are less similar to it than the embedder's threshold: minilm 0.40, "
-        "bge-small 0.70, wordllama 0.45; with hash only the words count. "
+        "wordllama 0.45, bge-small 0.70; with hash only the words count. "
         "The results are then still the nearest passages; do not use them as an answer."
     )
     reason: Reason | None = Field(None, description="Why there is no result. Absent if there is one.")
