@@ -26,6 +26,8 @@ SETS = {
     **{f"xquad/{language}": QRELS for language in ("en", "de", "zh", "ar")},
 }
 TOP_K = 30
+DIVERSITIES = (0.1, 0.3, 0.5)
+DIVERSE_SETS = ("cranfield", "hotpotqa_200")  # ad-hoc questions; questions that need two documents
 RRF_K = 60  # Cormack, Clarke, Büttcher 2009
 
 
@@ -37,7 +39,10 @@ def measure(server: Server, environment: dict[str, str], data: Path) -> dict[str
         ingest(collection, folder / "corpus.jsonl", environment)
         judged = metrics.read_qrels(folder / qrels)
         texts = metrics.read_queries(folder / "queries.jsonl")
-        figures[name] = _evaluated(server, collection, {qid: texts[qid] for qid in texts if qid in judged}, judged)
+        asked = {qid: texts[qid] for qid in texts if qid in judged}
+        figures[name] = _evaluated(server, collection, asked, judged)
+        if name in DIVERSE_SETS:
+            figures[name]["diversity"] = _diverse(server, collection, asked, judged)
     return figures
 
 
@@ -61,6 +66,26 @@ def _evaluated(
     }
 
 
+def _diverse(
+    server: Server, collection: str, texts: Mapping[str, str], judged: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """Returns metrics of the first ten passages by diversity, and the differences to those by relevance alone."""
+    rankings = {
+        diversity: {
+            qid: _documents(server.search(text[:MAX_QUERY_CHARS], collection, 10, diversity=diversity)["results"])
+            for qid, text in texts.items()
+        }
+        for diversity in (0.0, *DIVERSITIES)
+    }
+    return {
+        str(diversity): {
+            **metrics.evaluate(ranking, judged),
+            "against_0": metrics.compare(ranking, rankings[0.0], judged),
+        }
+        for diversity, ranking in rankings.items()
+    }
+
+
 def _by_reciprocal_rank(lists: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Returns the results of all lists, fused by reciprocal ranks, which are counted from 0."""
     scores: dict[str, float] = {}
@@ -74,8 +99,9 @@ def _by_reciprocal_rank(lists: Sequence[Sequence[dict[str, Any]]]) -> list[dict[
 
 
 def _documents(results: Sequence[dict[str, Any]]) -> list[str]:
-    """Returns the ids of the documents, each at the rank of its best passage."""
-    return list(dict.fromkeys(result["external_id"] for result in results))
+    """Returns the ids of the documents, each at the rank of its best passage; those of near-duplicates follow it."""
+    named = (each for result in results for each in (result, *result.get("duplicates", ())))
+    return list(dict.fromkeys(each["external_id"] for each in named))
 
 
 def ingest(collection: str, corpus: Path, environment: dict[str, str]) -> None:

@@ -80,9 +80,11 @@ class Server:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         return self._call("read the summary", "GET", f"{path}?deserialize=false&stringify=false")["value"]
 
-    def search(self, query: str, collection: str, top_k: int, legs: list[str] | None = None) -> dict[str, Any]:
-        """`legs`: the retrievers to use; None: all."""
-        body = {"query": query, "collection": collection, "top_k": top_k, **({"legs": legs} if legs else {})}
+    def search(
+        self, query: str, collection: str, top_k: int, legs: list[str] | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """`legs`: the retrievers to use; None: all. `options`: further fields of the request."""
+        body = {"query": query, "collection": collection, "top_k": top_k, **({"legs": legs} if legs else {}), **options}
         answer: dict[str, Any] = self._call("search", "POST", "/sluice/api/v1/search", json=body)
         return answer
 

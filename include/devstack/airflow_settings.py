@@ -32,7 +32,7 @@ DESCRIPTIONS = {
     "sluice_keys": "Wrapped keys of documents and tenants, apart from the data",
     "sluice_qdrant": "Vector index; the password is the API key",
     "sluice_neo4j": "Knowledge graph",
-    "sluice_redis": "Redis or Valkey; today only its state is checked",
+    "sluice_redis": "Redis or Valkey: the cache of searches",
 }
 POOL_KEYS = {"pool_name", "pool_slot", "pool_description"}
 VARIABLE_KEYS = {"variable_name", "variable_value"}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import json
 import os
 from collections.abc import Mapping
@@ -136,6 +137,24 @@ def parse_master_key(text: str) -> bytes:
             "Content that is already encrypted can only be read with its previous key."
         )
     return key
+
+
+def derived_key(master_key: bytes, purpose: str) -> bytes:
+    """Returns a key of 32 bytes for another purpose than wrapping keys. All processes derive the same one."""
+    return hmac.digest(master_key, purpose.encode(), "sha256")
+
+
+def encrypt_at(key: bytes, place: str, plain: bytes) -> bytes:
+    """Encrypts a value that belongs to no document. It can be decrypted only at the same place."""
+    return _encrypt(AESGCM(key), _BY_PLACE, place.encode(), plain)
+
+
+def decrypt_at(key: bytes, place: str, value: bytes) -> bytes:
+    """Decrypts the value of `encrypt_at`. Raises Terminal if the key, the place or the bytes differ."""
+    try:
+        return _decrypt(AESGCM(key), place.encode(), value)
+    except _DecryptionError as error:
+        raise Terminal(f"The encrypted value at {place} {error}") from error
 
 
 def keyed_hash(index_key: bytes, purpose: str, data: bytes) -> bytes:

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     neo4j_uri: str = Field("bolt://127.0.0.1:7687", description="Neo4j's Bolt address.")
     neo4j_user: str = Field("neo4j", description="Neo4j's user.")
     neo4j_password: SecretStr = Field(SecretStr(""), description="Neo4j's password.")
-    redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; `sluice doctor` checks it.")
+    redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey: the cache of searches; unset: no cache.")
     marquez_url: str | None = Field(None, description="Marquez API; lineage events are sent there, too.")
     marquez_web_url: str = Field("", description="Marquez's web page; the lineage page links to it.")
     lineage_names: Literal["clear", "masked"] = Field(
@@ -174,6 +174,23 @@ class Settings(BaseSettings):
         0, ge=0, description="Tokens that embedding may use in a run without its own limit; 0: no limit."
     )
 
+    # reranking of search results
+    reranker: str = Field(
+        "off",
+        description="off, onnx:<folder> (a cross-encoder: model.onnx and tokenizer.json), cohere:<model>, jina:<model> "
+        "or tei (rerank endpoints).",
+    )
+    reranker_url: str = Field(
+        "", description="Address of the rerank endpoint; empty: the provider's own. tei needs one."
+    )
+    reranker_api_key: SecretStr = Field(SecretStr(""), description="API key of the rerank endpoint; empty: none.")
+    reranker_timeout_s: float = Field(
+        2.0, gt=0, description="Seconds that reranking may take in a search; then the results keep their order."
+    )
+    reranker_candidates: int = Field(
+        30, ge=1, le=200, description="Passages of a search that are reranked; the others follow them."
+    )
+
     # gates
     gate_actions: str = Field(
         "",
@@ -200,6 +217,19 @@ class Settings(BaseSettings):
     )
     feedback_keep_days: int = Field(90, ge=1, description="Days that callers' feedback on search results is kept.")
     git_keep_days: int = Field(30, ge=1, description="Days that a repository's mirror is kept after its last fetch.")
+
+    # cache of searches
+    search_cache: Literal["on", "off"] = Field(
+        "on",
+        description="on: the query service caches responses and vectors of questions, encrypted, in Redis, if "
+        "SLUICE_REDIS_URL is set.",
+    )
+    search_cache_ttl_s: float = Field(
+        300.0, gt=0, le=86400, description="Seconds that a response is cached; it is not used after any change."
+    )
+    search_cache_timeout_s: float = Field(
+        0.1, gt=0, description="Seconds that one call to the cache may take; after that the search goes on without."
+    )
 
     # evaluation of search
     feedback_callers: int = Field(

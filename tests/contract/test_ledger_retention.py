@@ -120,9 +120,10 @@ def test_setting_shortens_and_lengthens_what_is_served_already(db: LedgerDatabas
     epoch = db.epoch(source.generation.collection_id)
     assert db.ledger.retention.assign(scope, Retention(until=FUTURE)) == 1
     assert end(db, source, item) == FUTURE
+    later = db.epoch(source.generation.collection_id)
     assert db.ledger.retention.assign(scope, Retention(until=PAST)) == 1
     assert shown(db, source, item, "one", "two") == []
-    assert db.epoch(source.generation.collection_id) == epoch + 2  # caches are stale
+    assert len({frozenset(each) for each in (epoch, later, db.epoch(source.generation.collection_id))}) == 3
     assert db.ledger.retention.assign(scope, Retention(days=10)) == 1
     assert days(db, source, item) == 10
     assert len(shown(db, source, item, "one", "two")) == 2
@@ -271,7 +272,7 @@ def test_a_purge_takes_out_what_is_listed_and_records_it(db: LedgerDatabase) -> 
     assert db.purged(run.run_id) == [item.document_id]
     assert db.ledger.retention.purge(run, ids, as_of) == []
     assert due(db, source) == [] and db.ledger.retention.expired_sources(as_of, source.spec.collection) == []
-    assert db.epoch(source.generation.collection_id) == epoch + 1
+    assert db.epoch(source.generation.collection_id) != epoch
     (removal,) = outbox(db.ledger, source.generation.collection_id, 10)
     assert set(removal.chunk_ids) == {chunk_id(item.document_id, words) for words in ("one", "two")}
     assert removal.document_gone and removal.document_id == item.document_id

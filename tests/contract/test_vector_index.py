@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
 import httpx
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from sluice.adapters.qdrant.index import QdrantIndex
 from sluice.errors import BadRequest, Terminal, Transient, Unavailable
+from sluice.indexing.loading import filterable
 from sluice.model.chunk import SparseVector
-from sluice.model.filters import holds, inexact, parse_filters
+from sluice.model.filters import contradiction, holds, inexact, parse_filters
 from sluice.model.generation import Generation, Profile
 from sluice.model.points import Point
 from sluice.model.search import VectorQuery
@@ -132,6 +136,18 @@ FILTERS: list[tuple[dict[str, Any], set[int]]] = [
     ({"published_at": {"gte": "2024-01-05", "lte": "2024-02-05T10:00:00Z"}}, {0, 1}),
     ({"published_at": {"gt": "2024-01-05", "lt": "2024-02-05T12:00:00+02:00"}}, set()),
     ({"category": "a", "year": {"lte": 2020}}, {0}),
+    ({"category": []}, set()),
+    ({"category": {"any": []}}, set()),
+    ({"category": {"any": ["b", "c"]}}, {1, 2}),
+    ({"category": {"none": []}}, {0, 1, 2, 3, 4}),
+    ({"category": {"none": ["a"]}}, {1, 3, 4}),
+    ({"category": {"none": ["a"], "exists": True}}, {1}),
+    ({"category": {"any": ["a"], "none": ["c"]}}, {0}),
+    ({"year": {"none": [2020, "2021", True]}}, {0, 2, 4}),
+    ({"year": {"gte": 2019.5, "none": [2021]}}, {1}),
+    ({"draft": {"exists": True}}, {0, 1, 3}),
+    ({"draft": {"exists": False}}, {2, 4}),
+    ({"draft": {"none": [True, 1]}}, {1, 2, 4}),
 ]
 IMPOSSIBLE: list[dict[str, Any]] = [
     {"secret": "x"},
@@ -141,6 +157,14 @@ IMPOSSIBLE: list[dict[str, Any]] = [
     {"year": {"gte": "soon"}},
     {"year": {"gte": 3, "lte": "2024-01-01"}},
     {"category": [{"a": 1}]},
+    {"category": {"any": "a"}},
+    {"category": {"none": None}},
+    {"category": {"none": ["a", None]}},
+    {"category": {"exists": "yes"}},
+    {"category": {"exists": 1}},
+    {"category": {"none": ["a"], "near": 3}},
+    {"published_at": {"gte": "0001-01-01T00:00:00+10:00"}},
+    {"year": list(range(20_000))},
 ]
 
 
@@ -150,6 +174,90 @@ def test_metadata_filters(index: VectorIndex, generation: Generation) -> None:
     for filters, expected in FILTERS:
         result = _ids(index, generation, _ask(points[0], dense=True, filters=filters))
         assert {position for position, point in enumerate(points) if point.chunk_id in result} == expected, filters
+
+
+# --- any metadata, any conditions
+
+_NUMBERS = st.sampled_from([0, 1, -1, 2, 2.5, 2**53 - 1, 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 1e300, -0.0])
+_TEXTS = st.sampled_from(["", "a", "b", "A", "true", "1", "x" * 200, "y" * 201, "ß", "2026-01-31"])
+_DATES = st.one_of(
+    st.sampled_from(
+        [
+            *(
+                "2026-01-31",
+                "2026-01-31T12:00",
+                "2026-01-31 12:00:00",
+                "2026-01-31T12:00:00Z",
+                "20260131",
+                "2026-02-30",
+            ),
+            *("2026-01-31T13:00:00+01:00", "2026-01-31T13:00:00+0100", "2026-01-31T13:00:00+01", "2026-W05-6"),
+            *("2026-01-31T12:00Z", "2026-01-31t12:00:00z", "2026-01-31T12:00:00.1234567Z", "2026-01-31T12:00:00,5"),
+            *("2026-01-31T12:00:00+01:75", "2026-01-31T23:59:60Z", "0001-01-01", "0001-01-01T00:00:00+23:59"),
+            *(
+                "9999-12-31T23:59:59.999999-23:59",
+                " 2026-01-31",
+                "2026-01-31T12:00:00+02:00:30",
+                "1969-12-31T23:59:59.5",
+            ),
+        ]
+    ),
+    st.datetimes(timezones=st.none() | st.just(UTC) | st.just(timezone(timedelta(hours=-7, minutes=-30)))).map(
+        lambda moment: moment.isoformat()
+    ),
+)
+_SCALARS = st.one_of(_NUMBERS, _TEXTS, _DATES, st.booleans())
+_VALUES: st.SearchStrategy[Any] = st.one_of(
+    _SCALARS,
+    st.sampled_from([None, float("nan"), float("inf"), 2**63, 2**70, [], [None], [[]], {}, {"a": 1}, ["a", None]]),
+    st.lists(_SCALARS, max_size=3),
+)
+_METADATA = st.dictionaries(st.sampled_from(FIELDS), _VALUES, max_size=3)
+_LISTS = st.lists(_SCALARS, max_size=3)
+_OPERATORS = st.sampled_from(["gt", "gte", "lt", "lte"])
+_WANTED = st.one_of(
+    _SCALARS,
+    _LISTS,
+    st.fixed_dictionaries({}, optional={"any": _LISTS, "none": _LISTS, "exists": st.booleans()}),
+    st.dictionaries(_OPERATORS, _NUMBERS, min_size=1, max_size=2),
+    st.dictionaries(_OPERATORS, _DATES, min_size=1, max_size=2),
+    st.fixed_dictionaries({"gte": _NUMBERS, "none": _LISTS}),
+)
+_FILTERS = st.dictionaries(st.sampled_from(FIELDS), _WANTED, min_size=1, max_size=2)
+# Without shrinking, which would ask the engine thousands of times.
+_MANY = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_any_filter_finds_what_holds_of_any_metadata(index: VectorIndex, generation: Generation) -> None:
+    """The index finds all documents for which the conditions hold; others only where a condition is inexact."""
+
+    @_MANY
+    @given(st.lists(_METADATA, min_size=8, max_size=8), st.lists(_FILTERS, min_size=6, max_size=6))
+    def check(documents: list[dict[str, Any]], asked: list[dict[str, Any]]) -> None:
+        points = [_point(seed, meta=filterable(meta, FIELDS)) for seed, meta in enumerate(documents)]
+        index.upsert(generation, points)
+        for filters in asked:
+            try:
+                conditions = parse_filters(filters, FIELDS)
+            except BadRequest:
+                continue
+            result = _ids(index, generation, _ask(points[0], dense=True, filters=filters))
+            wanted = {
+                point.chunk_id
+                for point, meta in zip(points, documents, strict=True)
+                if all(holds(each, meta.get(each.field)) for each in conditions)
+            }
+            assert wanted <= result, (filters, documents)
+            assert wanted == result or any(map(inexact, conditions)), (filters, documents)
+            assert not (wanted and contradiction(conditions)), (filters, documents)
+
+    check()
 
 
 def test_big_integers_are_found_with_their_neighbours_at_most(index: VectorIndex, generation: Generation) -> None:
@@ -163,6 +271,9 @@ def test_big_integers_are_found_with_their_neighbours_at_most(index: VectorIndex
         {"lt": 2**53 + 1},
         {"gte": 2**60, "lt": 2**63 - 1},
         {"gt": 5, "lt": 2**53 - 1},
+        {"none": [2**53]},
+        {"none": [2**53 - 1]},
+        {"none": [2**60 + 1, 2**53 - 1]},
     ):
         filters = {"year": wanted}
         (condition,) = parse_filters(filters, FIELDS)

@@ -24,7 +24,8 @@ def client(world: World) -> Iterator[TestClient]:
 def test_collections_of_the_tenant(client: TestClient) -> None:
     body = client.get("/api/v1/collections").json()
     assert body["tenant"] == "acme"
-    assert body["collections"] == [{"name": "docs", "generation": 1, "documents": 3, "chunks": 3, "quarantined": 0}]
+    counts = {"documents": 3, "chunks": 3, "quarantined": 0, "languages": {}}
+    assert body["collections"] == [{"name": "docs", "generation": 1, **counts, "language_warning": None}]
 
 
 def test_a_collection_with_its_counts_per_store(client: TestClient) -> None:

@@ -69,6 +69,7 @@ def test_search_takes_and_gives_what_is_promised(schema: dict[str, Any]) -> None
     asked = models["SearchBody"]
     assert set(asked["properties"]) == {
         "query", "collection", "top_k", "filters", "legs", "rerank", "explain", "min_score",
+        "duplicates", "diversity", "context",
     }  # fmt: skip
     assert asked["required"] == ["query", "collection"]
     assert asked["additionalProperties"] is False
@@ -77,10 +78,11 @@ def test_search_takes_and_gives_what_is_promised(schema: dict[str, Any]) -> None
     assert (limits["top_k"]["minimum"], limits["top_k"]["maximum"], limits["top_k"]["default"]) == (1, 100, 10)
     assert set(models["SearchAnswer"]["properties"]) == {
         "results", "legs", "degraded", "nothing_relevant", "generation", "took_ms", "request_id", "cached",
+        "reason",
     }  # fmt: skip
     assert set(models["SearchResult"]["properties"]) == {
         "chunk_id", "document_id", "external_id", "title", "text", "score", "uri", "location", "metadata",
-        "version", "generation", "run_id", "similarity", "explain",
+        "version", "generation", "run_id", "similarity", "explain", "duplicates", "context",
     }  # fmt: skip
     assert set(models["Location"]["properties"]) == {"start", "end", "page", "headings"}
 

@@ -125,6 +125,15 @@ def test_deleted_erased_and_expired_between_index_and_answer(world: World, clien
         ({"min_score": -1}, "min_score"),
         ({"min_score": True}, "min_score"),
         ({"min_score": "0.5"}, "min_score"),
+        ({"diversity": 1.5}, "diversity"),
+        ({"diversity": -1}, "diversity"),
+        ({"diversity": True}, "diversity"),
+        ({"diversity": "0.5"}, "diversity"),
+        ({"context": 6}, "context"),
+        ({"context": -1}, "context"),
+        ({"context": 1.5}, "context"),
+        ({"duplicates": "no"}, "duplicates"),
+        ({"rerank": "yes"}, "rerank"),
     ],
 )
 def test_a_refused_field_is_named(client: TestClient, changes: dict[str, Any], field: str) -> None:
@@ -143,6 +152,7 @@ def test_what_this_release_does_not_have_is_said(client: TestClient) -> None:
     assert client.post("/api/v1/search", json=question(legs=["dense", "graph"])).json()["legs"] == ["dense"]
     rerank = refused(client.post("/api/v1/search", json=question(rerank=True)), 422)
     assert "no reranker is configured" in rerank["detail"]
+    assert "SLUICE_RERANKER" in rerank["detail"]
     assert client.post("/api/v1/search", json=question(rerank=False)).status_code == 200
 
 

@@ -13,8 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from sluice.cli import app, documents
-from sluice.embedding.bm25 import sparse_query
-from sluice.retrieval.searching import SearchPorts, search
+from sluice.embedding.bm25 import sparse_query, term_sequence
+from sluice.retrieval.search_ports import SearchPorts
+from sluice.retrieval.searching import search
 from support.api_service import World
 
 
@@ -51,7 +52,10 @@ def test_it_says_that_nothing_relevant_was_found(service: World, monkeypatch: py
     def of_words(**stores: Any) -> Any:
         """`hash` embedders are judged by words alone."""
         dense = np.array([1, 0, 0, 0], np.float32)
-        return partial(search, SearchPorts(**stores, embed_query=lambda *_: dense, sparse_query=sparse_query))
+        return partial(
+            search,
+            SearchPorts(**stores, embed_query=lambda *_: dense, sparse_query=sparse_query, term_sequence=term_sequence),
+        )
 
     monkeypatch.setattr(service, "search_of", of_words)
     assert said("zzz qqq xxyzzy").startswith("Nothing relevant was found in ")

@@ -194,6 +194,7 @@ def values(engine: Engine) -> dict[str, object]:
         "document_ids": result,
         "chunk_ids": ids(f"SELECT chunk_id FROM chunks WHERE collection_id = {_COLLECTION} LIMIT 30"),
         "run_id": uuid4(),
+        "count": 2,
     }
 
 
@@ -220,6 +221,11 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "scan: register": (scans.REGISTER, "", {"uq_documents_living"}),
     "scan: compare": (scans.COMPARE, "", {"uq_documents_living", "uq_quarantine_open", "uq_versions_active"}),
     "scan: vanished": (scans.VANISHED, "", {"uq_documents_living"}),
+    "neighbours": (
+        catalog.NEIGHBOURS,
+        "chunk_ids",
+        {"uq_chunks_chunk_id_version_id", "pk_chunks", "pk_versions", "pk_documents", "pk_sources"},
+    ),
     "hydrate": (
         catalog.HYDRATE,
         "chunk_ids",
@@ -227,7 +233,11 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     ),
     "full text: candidates": (full_text.scored(rare=1, terms=2), "", {"ix_chunk_terms_terms"}),
     "full text: sample": (full_text.SAMPLED, "", {"ix_chunk_terms_sample"}),
-    "readable sources": (catalog.SOURCES, "", {"uq_sources_tenant_id_collection_id_uri", "ix_documents_own_groups"}),
+    "readable sources and their next expiry": (
+        catalog.SOURCES,
+        "",
+        {"uq_sources_tenant_id_collection_id_uri", "ix_documents_own_groups", "ix_documents_expiring"},
+    ),
     "page of documents": (
         catalog.PAGE,
         "",
@@ -335,7 +345,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "judgements of documents that go": (
         golden.FORGET_DOCUMENTS[0],
         "document_ids",
-        {"ix_golden_judgements_document", "pk_golden_queries"},
+        {"ix_golden_judgements_document", "ix_golden_judgements_query"},
     ),
     "feedback on documents that go": (golden.FORGET_DOCUMENTS[1], "document_ids", {"ix_feedback_document"}),
     "questions that nothing uses": (golden.FORGET, "document_ids", {"pk_questions", "ix_golden_queries_question"}),
@@ -374,6 +384,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
 GUARDS = {
     "pk_collections": "foreign keys refer to it",
     "uq_collections_name": "names are global; also finds a collection by name",
+    "pk_collection_epochs": "one token a slot; a table of a few rows a collection",
     "pk_generations": "foreign keys refer to it",
     "uq_generations_live": "one live generation a collection",
     "uq_generations_physical": "no two generations share a physical collection",
@@ -389,6 +400,7 @@ GUARDS = {
     "pk_run_costs": "one account a batch of a run; found by the run",
     "pk_golden_sets": "foreign keys refer to it",
     "uq_golden_sets_tenant_id_collection_id_name": "one golden set of a name in a tenant's collection",
+    "pk_golden_queries": "a question is in a golden set once; found by the set",
     "pk_golden_judgements": "identity of a judgement",
     "pk_feedback": "identity of an opinion",
     "uq_feedback_question_id_document_id_caller_hash": "one opinion of a caller; found by the question",

@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from sluice.api.app import create_app
+from sluice.embedding.bm25 import term_sequence
 from sluice.errors import Unavailable
 from sluice.indexing.loading import load
 from sluice.indexing.stores import Stores
@@ -33,7 +34,8 @@ from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.search import Candidate, VectorQuery
 from sluice.model.source import SourceSpec
 from sluice.retrieval.query_vectors import QueryVectors
-from sluice.retrieval.searching import SearchPorts, search
+from sluice.retrieval.search_ports import SearchPorts
+from sluice.retrieval.searching import search
 from sluice.testing.graph import MemoryGraph
 from sluice.testing.keyring import MemoryKeyring
 from sluice.testing.vectors import MemoryVectors
@@ -196,7 +198,13 @@ class World:
     def search_of(self, **stores: Any) -> Any:
         embedder: Any = SimpleNamespace(embed=lambda texts: np.array([[1, 0, 0, 0]] * len(texts), np.float32))
         return partial(
-            search, SearchPorts(**stores, embed_query=QueryVectors(lambda name: embedder), sparse_query=_terms)
+            search,
+            SearchPorts(
+                **stores,
+                embed_query=QueryVectors(lambda name: embedder),
+                sparse_query=_terms,
+                term_sequence=term_sequence,
+            ),
         )
 
 

@@ -66,8 +66,9 @@ class LedgerDatabase:
     def set_own_groups(self, document_id: UUID, groups: Sequence[str]) -> None:
         self.execute("UPDATE documents SET access_groups = :g WHERE document_id = :id", g=list(groups), id=document_id)
 
-    def epoch(self, collection_id: UUID) -> int:
-        return int(self.select("SELECT epoch FROM collections WHERE collection_id = :id", id=collection_id)[0])
+    def epoch(self, collection_id: UUID) -> set[UUID]:
+        """Another one once a search of the collection may return something else."""
+        return set(self.select("SELECT token FROM collection_epochs WHERE collection_id = :id", id=collection_id))
 
     def entities(self, tenant: str) -> set[UUID]:
         return set(self.select("SELECT entity_id FROM entities WHERE tenant_id = :t", t=tenant))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import pytest
 
+from sluice.adapters.rerankers.endpoint import DIALECTS
 from sluice.api.limits import FORM_TIMEOUT_S, MAX_BODY_BYTES, MAX_UPLOAD_BYTES
-from sluice.api.schemas import SearchAnswer, SearchBody
-from sluice.errors import BadRequest
-from sluice.model.filters import MAX_VALUES, parse_filters
+from sluice.api.schemas import Reason, SearchAnswer, SearchBody
+from sluice.model.filters import MAX_COMPARED_CHARS, MAX_VALUES, parse_filters
 from sluice.model.search import DEGRADATIONS
+from sluice.retrieval.arranging import DIVERSE_POOL
+from sluice.retrieval.near_duplicates import SIMILAR
+from sluice.retrieval.neighbours import MAX_CONTEXT, MAX_SIDE_CHARS
 from sluice.retrieval.relevance import RELEVANCE_FLOORS
 from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 from sluice.settings import Settings
@@ -25,7 +28,7 @@ DECLARED = Settings.model_fields["filter_fields"].default.split(",")
 
 
 def test_there_are_examples() -> None:
-    assert (len(BODIES), len(FILTERS)) == (4, 4)
+    assert (len(BODIES), len(FILTERS)) == (5, 6)
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -40,15 +43,24 @@ def test_filters_can_be(filters: str) -> None:
     assert parse_filters(json.loads(filters), DECLARED)
 
 
-@pytest.mark.parametrize("wanted", [{"none": ["en"]}, {"exists": True}, []])
-def test_what_is_not_in_this_release_is_refused(wanted: Any) -> None:
-    with pytest.raises(BadRequest):
-        parse_filters({"language": wanted}, ["language"])
-
-
 def test_every_field_of_a_search_is_told() -> None:
-    output = set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.M))
-    assert set(SearchBody.model_fields) == output
+    table = PAGE.partition("| field | default | meaning |")[2].partition("\n\n")[0]
+    assert set(SearchBody.model_fields) == set(re.findall(r"^\| `([a-z_]+)` \|", table, re.M))
+
+
+def test_every_reason_and_reranker_is_told() -> None:
+    codes = get_args(Reason.model_fields["code"].annotation)
+    assert {*codes} <= set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.M))
+    for kind in ("off", "onnx:<folder>", *(f"{name}:<model>" for name in ("cohere", "jina")), *DIALECTS):
+        assert f"`{kind}" in PAGE
+    settings = Settings.model_fields
+    assert f"`SLUICE_RERANKER_CANDIDATES` ({settings['reranker_candidates'].default})" in PAGE
+    assert f"`SLUICE_RERANKER_TIMEOUT_S` ({settings['reranker_timeout_s'].default:g} s)" in PAGE
+    assert f"0 to {MAX_CONTEXT} neighbouring chunks" in PAGE
+    assert f"at most {MAX_SIDE_CHARS:,} characters" in PAGE
+    assert f"the best {DIVERSE_POOL} passages" in PAGE
+    assert f"{SIMILAR:.0%} of".replace("%", " %") in PAGE
+    assert f"more than {MAX_COMPARED_CHARS} characters" in PAGE
 
 
 def test_every_word_of_a_degraded_search_is_told() -> None:

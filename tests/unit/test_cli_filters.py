@@ -10,7 +10,13 @@ from sluice.cli import documents
 
 @pytest.mark.parametrize(
     ("text", "result"),
-    [("year=7", ("year", 7)), ("name=seven", ("name", "seven")), ('year={"gte": 7}', ("year", {"gte": 7}))],
+    [
+        ("year=7", ("year", 7)),
+        ("name=seven", ("name", "seven")),
+        ('year={"gte": 7}', ("year", {"gte": 7})),
+        ('year={"none": [7, "a"], "exists": true}', ("year", {"none": [7, "a"], "exists": True})),
+        ("year=[]", ("year", [])),
+    ],
 )
 def test_a_filter_is_json_or_text(text: str, result: tuple[str, object]) -> None:
     assert documents._filter(text) == result

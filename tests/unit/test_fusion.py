@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from sluice.model.search import VECTOR_RETRIEVERS, Candidate, Retriever
-from sluice.retrieval.fusion import DENSE_SHARE, Scale
+from sluice.retrieval.fusion import DENSE_SHARE, Scale, dense_share
 
 
 def candidate(number: int, **scores: float) -> Candidate:
@@ -73,3 +73,22 @@ def test_equal_scores_are_ordered_by_id() -> None:
 def test_a_passage_that_was_deleted_meanwhile_is_left_out() -> None:
     """The two requests of a query see the index one after the other."""
     assert order(candidate(1, sparse=9.0), candidate(2, dense=0.4, sparse=3.0)) == [2]
+
+
+@pytest.mark.parametrize(
+    ("embedder", "question", "less"),
+    [
+        ("minilm", "من هو رئيس الوزراء؟", True),
+        ("minilm", "谁是总理 2026?", True),
+        ("bge-small", "Кто премьер-министр?", True),
+        ("minilm", "Wer führt die Regierung?", False),
+        ("minilm", "Who leads 中国?", False),
+        ("minilm", "2026?", False),
+        ("openai:multilingual", "谁是总理?", False),
+        ("hash:64", "谁是总理?", False),
+    ],
+)
+def test_similarities_of_an_english_embedder_count_less_in_other_scripts(
+    embedder: str, question: str, less: bool
+) -> None:
+    assert (dense_share(embedder, question) < DENSE_SHARE) is less

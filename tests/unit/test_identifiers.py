@@ -12,8 +12,6 @@ ROOT = Path(__file__).resolve().parents[2] / "include" / "sluice"
 REPLACED = {
     "adopt": "match a rename",
     "former": "previous",
-    "judge": "evaluate",
-    "judged": "evaluated",
     "leftovers": "orphaned objects",
     "leg": "retriever",
     "legs": "retrievers",

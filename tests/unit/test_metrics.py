@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sluice.retrieval.metrics import NAMES, collapse, compare, evaluate, read_qr
 @dataclass
 class Hit:
     external_id: str
+    duplicates: Sequence[Hit] = ()
 
 
 def test_figures_of_a_case_worked_by_hand() -> None:
@@ -89,6 +91,7 @@ def test_a_difference_is_compared_query_by_query() -> None:
 
 def test_passages_collapse_to_documents_at_their_best_place() -> None:
     assert collapse([Hit("b"), Hit("a"), Hit("b"), Hit("c"), Hit("a")]) == ["b", "a", "c"]
+    assert collapse([Hit("b", [Hit("x"), Hit("a")]), Hit("a"), Hit("c")]) == ["b", "x", "a", "c"]
 
 
 def test_files_are_read_with_or_without_header(tmp_path: Path) -> None:

@@ -22,15 +22,29 @@ ROOT = Path(__file__).resolve().parents[2]
 SURFACES = ("openapi", "commands", "settings", "dags")
 CASES = [(version, what) for what in SURFACES for version in versions(what)]
 _FRAMEWORK = "of the framework, whose errors are no answer of this service"
+_GOLDEN = {
+    f"/sluice eval/options/--{each}/required was true and is false": "--golden may take the place of the files"
+    for each in ("queries", "qrels")
+}
+_RERANK = {
+    f"/schemas/SearchBody/properties/rerank/{each} is gone": "not given: if a reranker is configured"
+    for each in ("default", "type")
+}
 CHANGED = {
+    ("0.4.1", "openapi"): _RERANK,
+    ("0.5.0", "openapi"): _RERANK,
     ("0.2.0", "openapi"): {
+        **_RERANK,
         "/paths//api/v1/collections/get/responses/422/application/json is gone": _FRAMEWORK,
         "/schemas/HTTPValidationError is gone": _FRAMEWORK,
         "/schemas/ValidationError is gone": _FRAMEWORK,
     },
     ("0.2.0", "commands"): {
         '/sluice sources add/options/--schedule/default was "nightly" and is null': "not given: as saved, else nightly",
+        **_GOLDEN,
     },
+    ("0.4.1", "commands"): _GOLDEN,
+    ("0.5.0", "commands"): _GOLDEN,
     ("0.2.0", "settings"): {
         "/SLUICE_BATCH_SIZE/default was 200 and is 5000": "0.4.0: the most of a batch",
         '/SLUICE_ENTITIES/default was "spacy:en_core_web_sm" and is "phrases"': "0.4.0: of a new collection",

@@ -16,6 +16,7 @@ from sluice.api.schemas import SearchAnswer
 from sluice.embedding.bm25 import sparse_query
 from sluice.encryption import Cipher, new_key
 from sluice.errors import BadRequest, NotFound, Unavailable
+from sluice.model.catalog import Live
 from sluice.model.chunk import SparseVector, Vector
 from sluice.model.filters import AnyOf, Between, Condition, parse_filters
 from sluice.model.generation import Generation, Profile
@@ -31,9 +32,11 @@ from sluice.model.search import (
     VectorQuery,
 )
 from sluice.resilience import deadline
+from sluice.retrieval.filling import MAX_CANDIDATES
 from sluice.retrieval.query_vectors import QueryVectors
 from sluice.retrieval.search_json import search_response
-from sluice.retrieval.searching import MAX_CANDIDATES, SearchOutcome, SearchPorts, search
+from sluice.retrieval.search_ports import SearchPorts
+from sluice.retrieval.searching import SearchOutcome, search
 from sluice.testing.vectors import MemoryVectors
 
 RUN = uuid5(NAMESPACE_URL, "run")
@@ -83,11 +86,11 @@ class World:
             raise Unavailable(store, "no answer within 5 s")
 
     # Catalog
-    def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
+    def live(self, collection: str, principal: Principal) -> Live:
         self._check("ledger")
         if collection != "docs" or principal.tenant != "acme":
             raise NotFound("no such collection")
-        return GENERATION, self.sources
+        return Live(GENERATION, self.sources, "epoch", datetime.now(UTC), None)
 
     def hydrate(self, generation: Generation, chunk_ids: list[UUID], principal: Principal) -> list[Hydrated]:
         assert generation is GENERATION
@@ -140,7 +143,7 @@ class World:
 
     def ports(self) -> SearchPorts:
         fake: Any = self
-        return SearchPorts(fake, fake, fake, lambda embedder, text, who: np.ones(4, np.float32), terms)
+        return SearchPorts(fake, fake, fake, lambda embedder, text, who: np.ones(4, np.float32), terms, lambda *_: [])
 
 
 def terms(question: str, index_key: bytes, languages: Sequence[str]) -> SparseVector:
@@ -208,9 +211,9 @@ def test_a_bounded_refill_says_so() -> None:
 
 def test_an_answer_comes_from_one_hydration() -> None:
     """Put together from several, a document could be shown in two versions."""
-    world = World(30, hidden=set(range(14)))
-    assert numbers(ask(world)) == [14, 15, 16, 17, 18]
-    assert world.hydrations == [15, 30]
+    world = World(40, hidden=set(range(24)))
+    assert numbers(ask(world)) == [24, 25, 26, 27, 28]
+    assert world.hydrations == [25, 40]
 
 
 def test_a_document_without_its_key_is_gone() -> None:
@@ -327,7 +330,6 @@ def test_filters_that_can_be(wanted: Any, condition: Condition) -> None:
     "wanted",
     [
         None,
-        [],
         {},
         [[1]],
         [{"gte": 1}],
@@ -533,7 +535,8 @@ def evaluated(embedder: str, near: float, question: str, text: str = "pumps are 
     world = World(9, scores={n: {"dense": near, "sparse": 1.0} for n in range(9)}, text=text)
     ports = replace(world.ports(), sparse_query=sparse_query)
     generation = replace(GENERATION, profile=replace(GENERATION.profile, embedder=embedder))
-    world.live = lambda collection, principal: (generation, world.sources)  # type: ignore[method-assign]
+    live = replace(world.live("docs", READER), generation=generation)
+    world.live = lambda collection, principal: live  # type: ignore[method-assign]
     world.hydrate = lambda generation, chunk_ids, principal: [  # type: ignore[method-assign]
         world._row(world.numbers[each]) for each in chunk_ids
     ]

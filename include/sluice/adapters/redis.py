@@ -1,4 +1,4 @@
-"""Redis or Valkey. Currently only a health check; the query service will keep caches and rate limits in it."""
+"""The health check of Redis or Valkey. `redis_cache` has the cache."""
 
 from __future__ import annotations
 

@@ -56,12 +56,12 @@ def _evaluate(xcoms: XComs) -> str | None:
     if (report := _returned(xcoms, "report")) is None:
         return None
     evaluated, unchanged = report["evaluated"], report["unchanged"]
-    told = [*report["warnings"], *(f"skipped: {why}" for why in report["skipped"])]
+    parts = [*report["warnings"], *(f"skipped: {why}" for why in report["skipped"])]
     if len(evaluated) == 1 and not report["warnings"]:
-        told += evaluated
+        parts += evaluated
     elif evaluated:
-        told.append(f"{_counted(len(evaluated), 'golden set')} evaluated")
-    return "; ".join([*told, *([f"{_counted(len(unchanged), 'golden set')} unchanged"] if unchanged else [])])
+        parts.append(f"{_counted(len(evaluated), 'golden set')} evaluated")
+    return "; ".join([*parts, *([f"{_counted(len(unchanged), 'golden set')} unchanged"] if unchanged else [])])
 
 
 BY_DAG: dict[str, Callable[[XComs], str | None]] = {

@@ -101,7 +101,8 @@ function showAnswer(answer, question) {
   const hidden = answer.nothing_relevant && answer.results.length;
   if (!hidden) reveal();
   const by = answer.legs.map((leg) => ({ dense: "meaning", sparse: "words", graph: "links" })[leg]).join(", ").replace(/, ([a-z]+)$/, " and $1");
-  const cut = answer.degraded.length ? ` Incomplete: ${answer.degraded.map((word) => DEGRADED[word] ?? word).join("; ")}.` : "";
+  const lacking = answer.degraded.filter((part) => part !== "cache"); // without its cache an answer is complete
+  const cut = lacking.length ? ` Incomplete: ${lacking.map((word) => DEGRADED[word] ?? word).join("; ")}.` : "";
   const count = hidden ? "No relevant passage" : plural(answer.results.length, "passage");
   say(`${count}${by ? ` by ${by}` : ""} in ${Math.round(answer.took_ms)} ms, generation ${answer.generation}.${cut}`);
   if (hidden) showNothingRelevant(reveal);

@@ -41,7 +41,7 @@ def list_collections(sluice: Sluice, caller: Caller, grants: Grants) -> dict[str
 def show_collection(sluice: Sluice, collection: str, caller: Caller) -> dict[str, Any]:
     """One collection with its chunk counts per store."""
     with collection_of(collection):
-        generation, _ = sluice.catalog.live(collection, caller)
+        generation = sluice.catalog.live(collection, caller).generation
         info = next((info for info in sluice.catalog.collections(caller) if info.name == collection), None)
         if info is None:
             raise NotFound(collection)

@@ -19,7 +19,7 @@ from sluice.api.routes_lineage import airflow_path
 from sluice.api.routes_search import collection_of
 from sluice.model.golden import MAX_GAIN
 from sluice.model.text import encodable, is_storable
-from sluice.retrieval.feedback import Told, TooMuchFeedback
+from sluice.retrieval.feedback import Opinion, TooMuchFeedback
 from sluice.retrieval.searching import MAX_QUERY_CHARS
 from sluice.wiring.application import Sluice
 
@@ -160,11 +160,11 @@ class GoldenSetDetail(GoldenSetSummary):
 def give_feedback(sluice: Sluice, body: FeedbackBody, caller: Caller) -> dict[str, Any]:
     """Say whether a document or passage answers a question. It is encrypted, and counts when several callers agree."""
     gain = body.gain if body.gain is not None else float(bool(body.relevant))
-    told = Told(body.query, body.collection, gain, body.chunk_id, body.document_id)
+    opinion = Opinion(body.query, body.collection, gain, body.chunk_id, body.document_id)
     try:
         with collection_of(body.collection):
             sluice.catalog.live(body.collection, caller)
-        sluice.feedback.give(told, caller)
+        sluice.feedback.give(opinion, caller)
     except TooMuchFeedback as error:
         raise HTTPException(429, str(error), {"Retry-After": _RETRY_S}) from error
     return {"recorded": True}

@@ -28,7 +28,7 @@ router = APIRouter(tags=["search"])
 async def search_passages(body: SearchBody, request: Request, caller: Caller) -> dict[str, Any]:
     """The best passages for a question, each with its citation. `nothing_relevant` is true if none of them fits."""
     backend = backend_of(request)
-    given = body.model_dump(exclude={"legs", "rerank"})
+    given = body.model_dump(exclude={"legs"})
     search = SearchRequest(**given, retrievers=tuple(dict.fromkeys(body.legs)))
     with collection_of(body.collection):
         outcome = await backend.calls.run(lambda: backend.sluice.search(search, caller))

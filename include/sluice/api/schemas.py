@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
 
 from sluice.model.search import DEGRADATIONS, RETRIEVERS, Degradation, Retriever
+from sluice.retrieval.neighbours import MAX_CONTEXT
 from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 
 
@@ -27,8 +28,9 @@ class SearchBody(BaseModel):
     filters: dict[str, Any] = Field(
         default_factory=dict,
         max_length=20,
-        description="Declared metadata field → value (equals), list (any of), or {gt, gte, lt, lte} (range).",
-        examples=[{"language": "en", "category": ["guide", "faq"], "year": {"gte": 2024}}],
+        description="Declared metadata field → value (equals), list (any of), or an object of conditions, all of which "
+        "must hold: any, none (lists), exists (true, false), gt, gte, lt, lte (numbers, or dates).",
+        examples=[{"language": "en", "category": {"none": ["draft"], "exists": True}, "year": {"gte": 2024}}],
     )
     legs: list[Retriever] = Field(
         list(RETRIEVERS),
@@ -37,9 +39,30 @@ class SearchBody(BaseModel):
         description="The retrievers to use. dense: by meaning; sparse: by words (BM25); graph: passages about names in "
         "the question or in the passages that the others find.",
     )
-    rerank: StrictBool = Field(False, description="No reranker is configured in this release: only false.")
+    rerank: StrictBool | None = Field(
+        None,
+        description="Reorder the best passages by the reranker of SLUICE_RERANKER. Not given: if one is configured. "
+        "true without one is a 422.",
+    )
     explain: StrictBool = Field(
-        False, description="Add each result's score per retriever, generation, run and similarity."
+        False,
+        description="Add each result's scores and ranks (per retriever, fused, reranker), generation, run and "
+        "similarity.",
+    )
+    duplicates: StrictBool = Field(
+        False,
+        description="true: near-duplicates are results, too. false: of passages with nearly the same text, only the "
+        "best one is a result, and it names the others.",
+    )
+    diversity: StrictFloat = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Maximal marginal relevance: 0 orders by relevance alone; up to 1, passages that resemble better "
+        "ones come later.",
+    )
+    context: StrictInt = Field(
+        0, ge=0, le=MAX_CONTEXT, description="Neighbouring chunks on each side whose text is added to each passage."
     )
     min_score: StrictFloat | None = Field(
         None,
@@ -56,13 +79,6 @@ class SearchBody(BaseModel):
     def _no_nul(cls, value: str) -> str:
         if "\x00" in value:
             raise ValueError("contains a NUL character; remove it")
-        return value
-
-    @field_validator("rerank")
-    @classmethod
-    def _no_reranker(cls, value: bool) -> bool:
-        if value:
-            raise ValueError("no reranker is configured; leave it out or send false")
         return value
 
 
@@ -88,9 +104,34 @@ class Explanation(BaseModel):
         description="Score of this passage in each retriever; without sparse where no word matches, without graph "
         "where no link leads to it. sparse and graph show the rank in this answer alone."
     )
+    ranks: dict[str, int] = Field(
+        description="Rank among the results of this answer, from 1: of each retriever, of the fused score (fused), of "
+        "the reranker (rerank)."
+    )
+    rerank: float | None = Field(None, description="The reranker's score, on the scale of its model.")
     path: GraphPath | None = Field(None, description="With the retriever graph, where a link leads to the passage.")
     generation: int
     run_id: UUID
+
+
+class Surroundings(BaseModel):
+    before: str = Field(description="Text before the passage; chunks of other results are not repeated.")
+    after: str = Field(description="Text after the passage.")
+    start: int = Field(description="First character of passage and context in the extracted text.")
+    end: int = Field(description="One past the last character.")
+
+
+class DuplicatePassage(BaseModel):
+    chunk_id: UUID
+    document_id: UUID
+    external_id: str
+    title: str
+    uri: str
+
+
+class Reason(BaseModel):
+    code: Literal["filters_contradict", "no_terms", "below_min_score", "filters_match_nothing", "no_match"]
+    detail: str = Field(description="A sentence for the user.")
 
 
 class ShownPassage(BaseModel):
@@ -109,14 +150,19 @@ class ShownPassage(BaseModel):
 
 class SearchResult(ShownPassage):
     score: float = Field(
-        description="Compare it within this answer only. If the retriever sparse was used, it shows the rank alone; "
-        "otherwise it is the cosine similarity."
+        description="Compare it within this answer only. With the retriever dense alone it is the cosine similarity; "
+        "with others, a reranker or diversity it shows the rank alone."
     )
     similarity: float | None = Field(
         None,
         description="Cosine similarity to the question, -1 to 1. Only with `min_score` or `explain`, and the retriever "
         "dense.",
     )
+    duplicates: list[DuplicatePassage] = Field(
+        default_factory=list,
+        description="Near-duplicates that you may read and that were left out. Absent: none.",
+    )
+    context: Surroundings | None = Field(None, description="Only with `context` in the request.")
     explain: Explanation | None = None
 
 
@@ -133,10 +179,13 @@ class SearchAnswer(BaseModel):
         "bge-small 0.70, wordllama 0.45; with hash only the words count. "
         "The results are then still the nearest passages; do not use them as an answer."
     )
+    reason: Reason | None = Field(None, description="Why there is no result. Absent if there is one.")
     generation: int
     took_ms: float
     request_id: str
-    cached: Literal[False] = False
+    cached: bool = Field(
+        False, description="True if it was computed for an earlier or a concurrent equal search of yours."
+    )
 
 
 class ChunkCounts(BaseModel):

@@ -29,6 +29,7 @@ from sluice.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from sluice.model.passage import Passage
     from sluice.model.run import Mode
     from sluice.retrieval.searching import SearchOutcome
 
@@ -97,13 +98,30 @@ def search(
         typer.Option(
             "--filter",
             metavar="FIELD=VALUE",
-            help='Declared field and a value, as JSON or text; repeat: all must hold. year={"gte": 2024} is a range.',
+            help="Declared field and a value, as JSON or text; repeat: all must hold. A list is any of; an object has "
+            'conditions: year={"gte": 2024, "none": [2025]}, author={"exists": true}.',
         ),
     ] = None,
     min_score: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Lowest cosine similarity of question and passage. Not given: any."),
     ] = None,
+    duplicates: Annotated[
+        bool, typer.Option("--duplicates", help="Show near-duplicates, too; otherwise the best one names the others.")
+    ] = False,
+    diversity: Annotated[
+        float, typer.Option(min=0, max=1, help="0: by relevance; up to 1: passages that resemble better ones later.")
+    ] = 0.0,
+    context: Annotated[
+        int, typer.Option(min=0, max=5, help="Neighbouring chunks on each side, whose text is shown with a passage.")
+    ] = 0,
+    rerank: Annotated[
+        bool | None,
+        typer.Option("--rerank/--no-rerank", help="Use the reranker of SLUICE_RERANKER. Not given: if there is one."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show scores and ranks of each passage: by retriever, fused, reranker.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Search a collection: passages with their citations, best first."""
@@ -111,22 +129,33 @@ def search(
     from sluice.retrieval.search_json import search_response
 
     filters = dict(map(_filter, filter_ or ()))
-    request = SearchRequest(query, collection, top_k, filters=filters, min_score=min_score)
+    request = SearchRequest(
+        query,
+        collection,
+        top_k,
+        filters=filters,
+        explain=explain,
+        min_score=min_score,
+        duplicates=duplicates,
+        diversity=diversity,
+        context=context,
+        rerank=rerank,
+    )
     with opened() as sluice:
         outcome = sluice.search(request, operator(tenant))
-    tell(search_response(outcome), json_, *_lines(outcome))
+    tell(search_response(outcome, explain=explain), json_, *_lines(outcome, explain))
 
 
-def _lines(outcome: SearchOutcome) -> list[str]:
+def _lines(outcome: SearchOutcome, explain: bool) -> list[str]:
     from sluice.model.search import DEGRADATIONS
 
-    return [*_passages(outcome), *(f"Degraded ({word}): {DEGRADATIONS[word]}." for word in outcome.degraded)]
+    return [*_passages(outcome, explain), *(f"Degraded ({word}): {DEGRADATIONS[word]}." for word in outcome.degraded)]
 
 
-def _passages(outcome: SearchOutcome) -> list[str]:
+def _passages(outcome: SearchOutcome, explain: bool) -> list[str]:
     took = f"{outcome.took_ms:.0f} ms (generation {outcome.generation})"
     if not outcome.passages:
-        return [f"No passage was found in {took}."]
+        return [f"No passage was found in {took}. {outcome.reason.detail if outcome.reason else ''}".rstrip()]
     if outcome.nothing_relevant:
         return [
             f"Nothing relevant was found in {took}: no passage contains a word of the question or is similar to it. "
@@ -140,9 +169,24 @@ def _passages(outcome: SearchOutcome) -> list[str]:
         lines += [
             f"{rank:>2}. {passage.title}  [{passage.score:.3f}{near}]",
             f"    {passage.uri} ({where}{page}, version {passage.version})",
-            f"    {shorten(passage.text, 200, placeholder=' …')}",
+            *([f"    {_ranks(passage)}"] if explain else []),
+            *([f"    and {len(passage.duplicates)} near-duplicates"] if passage.duplicates else []),
+            f"    {shorten(_shown(passage), 200 if passage.context is None else 2000, placeholder=' …')}",
         ]
     return lines
+
+
+def _shown(passage: Passage) -> str:
+    """Returns the text; with its context, if that was requested, the passage is between brackets."""
+    around = passage.context
+    return passage.text if around is None else f"{around.before} [{passage.text}] {around.after}"
+
+
+def _ranks(passage: Passage) -> str:
+    scores = {**passage.scores, **({} if passage.rerank is None else {"rerank": passage.rerank})}
+    return ", ".join(
+        f"{name} {rank}." + (f" ({scores[name]:.3f})" if name in scores else "") for name, rank in passage.ranks.items()
+    )
 
 
 def _filter(text: str) -> tuple[str, Any]:

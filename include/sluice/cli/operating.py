@@ -10,7 +10,6 @@ import typer
 from sluice.cli.tenants import use_lines
 from sluice.cli.terminal import FAILED, OK, Json, opened, tell
 from sluice.maintenance.probes import EngineState, probe_all
-from sluice.model.languages import in_words, language_warning
 
 if TYPE_CHECKING:
     from sluice.maintenance.drift import StoreReport
@@ -22,6 +21,7 @@ def status(json_: Json = False) -> None:
     """Show collections with their counts in every store, and the engines."""
     from sluice.indexing.counts import by_collection, counted, counters
     from sluice.model.costs import Quota
+    from sluice.model.languages import language_warning
 
     with opened() as sluice:
         engines = probe_all(sluice.pings)
@@ -125,6 +125,8 @@ def _advice(report: ReconciliationReport) -> list[str]:
 
 
 def _collection_lines(collection: Mapping[str, Any]) -> list[str]:
+    from sluice.model.languages import in_words
+
     chunks = ", ".join(f"{_shown(count)} in {store}" for store, count in collection["chunks"].items())
     languages = f"; languages: {in_words(collection['languages'])}" if collection["languages"] else ""
     warning = collection["language_warning"]

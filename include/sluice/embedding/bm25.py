@@ -61,6 +61,13 @@ def sparse_query(text: str, index_key: bytes, languages: Sequence[str] = ()) -> 
     return SparseVector(np.array(hashes, np.uint32), np.array([weights[each] for each in hashes], np.float32))
 
 
+def term_sequence(text: str, index_key: bytes) -> list[int]:
+    """Returns the terms of the words of a text, in order, STOPWORD (negative) for stop words. Texts of every language
+    are analysed as English: for comparing texts with each other, not with stored vectors."""
+    analysis = analyzer(None, index_key)
+    return [analysis.terms[word] for word in analysis.words(text)]
+
+
 def _text_vector(text: str, analysis: Analyzer) -> SparseVector:
     tokens = analysis.words(text)
     counts: dict[int, float] = dict(Counter(map(analysis.terms.__getitem__, tokens)))

@@ -11,7 +11,6 @@ A rerun after a crash repeats these idempotent steps. Nothing is embedded here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from uuid import UUID, uuid5
 from sluice.encryption import Cipher, ciphers
 from sluice.indexing.stores import Stores
 from sluice.model.chunk import Chunk, EmbeddedChunk, EmbeddedDocument
+from sluice.model.filters import comparable
 from sluice.model.generation import Generation
-from sluice.model.metadata import INTEGERS
 from sluice.model.points import EncryptedChunk, EncryptedMention, EncryptedVersion, GraphChunk, Point
 from sluice.model.run import Run
 from sluice.model.source import Source
@@ -135,20 +134,8 @@ def payload(
 
 
 def filterable(metadata: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """Returns the declared fields whose values a filter can compare: scalars and lists of scalars."""
-    return {name: metadata[name] for name in fields if _comparable(metadata.get(name))}
-
-
-def _comparable(value: Any) -> bool:
-    """Returns whether a value is a scalar or a list of scalars: finite floats, 64-bit integers, strings of at most 200
-    characters."""
-    if isinstance(value, list | tuple):
-        return bool(value) and not any(isinstance(each, list | tuple) or not _comparable(each) for each in value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, str):
-        return len(value) <= 200
-    return isinstance(value, int) and value in INTEGERS
+    """Returns the declared fields whose values filters can compare."""
+    return {name: metadata[name] for name in fields if comparable(metadata.get(name))}
 
 
 def graph_chunk(chunk: Chunk) -> GraphChunk:

@@ -7,7 +7,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sluice.model.generation import Profile
+from sluice.model.generation import Generation, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a principal may search in a collection, as the ledger says at `read_at` (the ledger's clock).
+
+    `epoch` differs from that of another read if a search may return something else since then: it changes in the
+    transactions that change documents, versions, access or retention. Time alone does not change it, hence
+    `next_expiry`.
+    """
+
+    generation: Generation  # the live one
+    sources: tuple[UUID, ...]  # those with something that the principal may read
+    epoch: str
+    read_at: datetime
+    next_expiry: datetime | None  # of any document of these sources, after `read_at`; None: none expires
 
 
 @dataclass(frozen=True, slots=True)

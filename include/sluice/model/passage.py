@@ -55,6 +55,27 @@ class PassageLineage:
 
 
 @dataclass(frozen=True, slots=True)
+class PassageContext:
+    """Text around a passage, from the same version. `start`, `end`: offsets of the passage together with it."""
+
+    before: str
+    after: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A near-duplicate of a passage, which the caller may read."""
+
+    chunk_id: UUID
+    document_id: UUID
+    external_id: str
+    title: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """One search result with its citation."""
 
@@ -76,3 +97,8 @@ class Passage:
     scores: Mapping[str, float] = field(default_factory=dict)
     path: GraphPath | None = None  # the strongest link that leads to it
     similarity: float | None = None  # cosine similarity to the query, where requested
+    # Rank among the passages of the result, from 1: by retriever, of the fused score (fused), of the reranker (rerank).
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    rerank: float | None = None  # the reranker's score
+    duplicates: tuple[Duplicate, ...] = ()  # near-duplicates that were left out
+    context: PassageContext | None = None  # where requested

@@ -13,7 +13,9 @@ Retriever = Literal["dense", "sparse", "graph"]
 RETRIEVERS: tuple[Retriever, ...] = get_args(Retriever)
 VECTOR_RETRIEVERS: tuple[Retriever, ...] = ("dense", "sparse")
 
-Degradation = Literal["dense", "graph", "full_text", "terms", "filters", "refill", "rerank", "cache"]
+Degradation = Literal[
+    "dense", "graph", "full_text", "terms", "filters", "refill", "rerank", "diversity", "context", "cache"
+]
 """A retriever or a step of a search that was lost, replaced or left incomplete."""
 DEGRADATIONS: Mapping[Degradation, str] = {
     "dense": "similarity was not used: the embedding endpoint or Qdrant did not answer in time",
@@ -22,7 +24,9 @@ DEGRADATIONS: Mapping[Degradation, str] = {
     "terms": "the full text lacks chunks that an older release loaded, until `sluice reconcile --repair`",
     "filters": "the filters were applied to the best candidates only, so passages may be missing",
     "refill": "more passages may exist than were examined",
-    "rerank": "the passages were not reranked: the reranker did not answer in time",
+    "rerank": "the passages were not reranked: the reranker failed or did not answer in time",
+    "diversity": "the passages are in the order of relevance, because Qdrant did not return their vectors",
+    "context": "passages whose documents were changed meanwhile have no context",
     "cache": "the cache was not used: Redis did not answer in time",
 }
 
@@ -33,9 +37,13 @@ class SearchRequest:
     collection: str
     top_k: int = 10
     retrievers: tuple[Retriever, ...] = RETRIEVERS
-    filters: Mapping[str, Any] = field(default_factory=dict)  # field → scalar | list | {gt,gte,lt,lte}
+    filters: Mapping[str, Any] = field(default_factory=dict)  # field → scalar | list | {any,none,exists,gt,gte,lt,lte}
     explain: bool = False
     min_score: float | None = None  # lowest cosine similarity of query and passage, 0 to 1
+    duplicates: bool = False  # whether near-duplicates of a passage are results, too
+    diversity: float = 0.0  # weight of differences between the passages against relevance, 0 to 1
+    context: int = 0  # neighbouring chunks on each side of a passage, whose text is returned with it
+    rerank: bool | None = None  # None: if a reranker is configured
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,29 @@ class FullTextHits:
     candidates: list[Candidate]
     complete: bool
     all_chunks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyReason:
+    """Why a search has no results. `code`: filters_contradict, no_terms, below_min_score, filters_match_nothing,
+    no_match. `detail`: a sentence for the user."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A chunk near a passage in the same version, from one state of the ledger. Its text is still encrypted."""
+
+    passage_id: UUID  # chunk id of the passage
+    version: int
+    chunk_id: UUID
+    document_id: UUID
+    distance: int  # in chunks; negative: before the passage
+    start: int
+    end: int
+    sealed_text: bytes
 
 
 @dataclass(frozen=True, slots=True)

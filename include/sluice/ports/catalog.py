@@ -6,25 +6,31 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from sluice.model.catalog import CollectionInfo, DocumentInfo
+from sluice.model.catalog import CollectionInfo, DocumentInfo, Live
 from sluice.model.gates import RunGates
 from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import PassageLineage
 from sluice.model.quarantine import QuarantineRecord
-from sluice.model.search import Hydrated
+from sluice.model.search import Hydrated, Neighbour
 from sluice.model.source import SavedSource
 
 
 class Catalog(Protocol):
     """Read access to the ledger. Checks tenant, groups, version, deletion and expiry."""
 
-    def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
-        """Returns the live generation and the ids of the sources that this principal may read.
-        Raises NotFound where the tenant has no such collection."""
+    def live(self, collection: str, principal: Principal) -> Live:
+        """Returns the live generation, the ids of the sources that this principal may read, and the epoch. The epoch
+        is not newer than the rest. Raises NotFound where the tenant has no such collection."""
 
     def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
         """Returns chunks in the order given, without those that the principal may not read now."""
+
+    def neighbours(
+        self, generation: Generation, chunk_ids: Sequence[UUID], count: int, principal: Principal
+    ) -> list[Neighbour]:
+        """Returns up to `count` chunks on each side of each chunk, in its active version, by chunk and distance;
+        nothing of chunks that the principal may not read now."""
 
     def collections(self, principal: Principal) -> list[CollectionInfo]:
         """Returns the collections with a source that this principal may read. Counts only documents, chunks and open

@@ -24,7 +24,7 @@ class TooMuchFeedback(SluiceError):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Opinion:
     """A caller's opinion: how well a document, or one of its passages, answers a question. One of the ids is given."""
 
     query: str
@@ -51,21 +51,21 @@ class Listening:
     golden: Golden
     rules: FeedbackRules
 
-    def give(self, told: Told, caller: Principal) -> None:
+    def give(self, opinion: Opinion, caller: Principal) -> None:
         """Records feedback of a caller who may read what it is about. The caller's earlier one on the same question and
         document is replaced. Raises NotFound, TooMuchFeedback."""
-        generation, _ = self.catalog.live(told.collection, caller)
-        document_id = self._readable(told, caller)
+        generation = self.catalog.live(opinion.collection, caller).generation
+        document_id = self._readable(opinion, caller)
         keyring = self.golden.keyring
         caller_hash = keyed_hash(keyring.index_key(caller.tenant), "caller", caller.name.encode())
         if self.feedback.given_since(caller.tenant, caller_hash, HOUR_S) >= self.rules.per_hour:
             raise TooMuchFeedback(
                 f"You may give feedback {self.rules.per_hour} times in an hour. Nothing was recorded. Try again later."
             )
-        question_id = self.golden.question_id(generation, caller.tenant, told.query)
+        question_id = self.golden.question_id(generation, caller.tenant, opinion.query)
         cipher = Cipher(keyring.create([question_id])[question_id], caller.tenant, question_id)
         given = GivenFeedback(
-            question_id, sealed_text(cipher, told.query), document_id, told.chunk_id, told.gain, caller_hash
+            question_id, sealed_text(cipher, opinion.query), document_id, opinion.chunk_id, opinion.gain, caller_hash
         )
         support = self.feedback.give(generation, caller.tenant, given)
         if self.rules.callers and support.gain > 0 and support.balance >= self.rules.callers:
@@ -103,18 +103,18 @@ class Listening:
             )
         return found
 
-    def _readable(self, told: Told, caller: Principal) -> UUID:
+    def _readable(self, opinion: Opinion, caller: Principal) -> UUID:
         """The document that the caller may read now in this collection. Raises NotFound."""
-        if told.chunk_id is not None:
-            passage = self.catalog.lineage(caller, told.chunk_id)
+        if opinion.chunk_id is not None:
+            passage = self.catalog.lineage(caller, opinion.chunk_id)
             document_id, collection, version = passage.document_id, passage.collection, passage.version
         else:
-            assert told.document_id is not None
-            document = self.catalog.document(caller, told.document_id)
+            assert opinion.document_id is not None
+            document = self.catalog.document(caller, opinion.document_id)
             document_id, collection = document.document_id, document.collection
             version = document.version or 0
-        if collection != told.collection or not version or told.document_id not in (None, document_id):
-            raise NotFound(f"Collection {told.collection} serves no such document or passage that you may read.")
+        if collection != opinion.collection or not version or opinion.document_id not in (None, document_id):
+            raise NotFound(f"Collection {opinion.collection} serves no such document or passage that you may read.")
         return document_id
 
     def _promote(self, generation: Generation, tenant: str, support: OpenFeedback) -> None:

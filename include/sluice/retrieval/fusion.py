@@ -8,17 +8,23 @@ strength of links in the graph is added to it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sluice.model.languages import EMBEDDED
 from sluice.model.search import Candidate, Retriever
 
 # The share of the dense retriever in the fused score; the rest is BM25's. Measured with minilm (docs/decisions/0051);
 # the best of bge-small is the same (0058).
 DENSE_SHARE = 0.55
+# The same for a question in another script than Latin and an embedder of English: its similarities say little.
+_FOREIGN_SHARE = 0.2
+_LETTER = re.compile(r"[^\W\d_]")
+_LATIN = re.compile("[a-zA-Z\u00aa-\u024f\u1e00-\u1eff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +34,12 @@ class Scale:
     BM25's lowest score is 0: no word of the question."""
 
     ranges: tuple[tuple[Retriever, float, float], ...]
+    dense_share: float = DENSE_SHARE
 
     @staticmethod
-    def of(candidates: Sequence[Candidate], retrievers: Sequence[Retriever]) -> Scale:
+    def of(candidates: Sequence[Candidate], retrievers: Sequence[Retriever], dense_share: float = DENSE_SHARE) -> Scale:
         """Measures the ranges. `retrievers`: the vector retrievers of the query, at least one."""
-        return Scale(tuple(_range(candidates, each) for each in retrievers))
+        return Scale(tuple(_range(candidates, each) for each in retrievers), dense_share)
 
     def fused(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Returns the candidates with their fused scores, best first; equal scores are ordered by chunk id.
@@ -49,7 +56,16 @@ class Scale:
     def _share(self, retriever: Retriever) -> float:
         if len(self.ranges) == 1:
             return 1.0
-        return DENSE_SHARE if retriever == "dense" else 1 - DENSE_SHARE
+        return self.dense_share if retriever == "dense" else 1 - self.dense_share
+
+
+def dense_share(embedder: str, question: str) -> float:
+    """Returns the share of the dense retriever in the fused score: less if the embedder was trained on English alone
+    and most letters of the question are not Latin."""
+    letters = _LETTER.findall(question)
+    if embedder.partition(":")[0] in EMBEDDED and sum(map(bool, map(_LATIN.match, letters))) < len(letters) / 2:
+        return _FOREIGN_SHARE
+    return DENSE_SHARE
 
 
 def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:

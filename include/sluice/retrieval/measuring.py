@@ -19,8 +19,8 @@ from sluice.retrieval.searching import MAX_QUERY_CHARS, SearchOutcome
 
 Search = Callable[[SearchRequest, Principal], SearchOutcome]
 TOP_K = 30  # passages: enough for ten documents in most collections
-# Parts of a search that may be incomplete without a store being down.
-_HARMLESS = {"refill"}
+# What does not change the order of the passages that were found.
+_HARMLESS = {"refill", "cache"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,17 +24,25 @@ NAMES = METRICS
 _DISCOUNT = 1 / np.log2(np.arange(2, DEPTH + 2))
 
 
-class Found(Protocol):
-    """The attributes of a passage that the metrics need."""
+class Named(Protocol):
+    """A document by its external id."""
 
     @property
     def external_id(self) -> str: ...
 
 
+class Found(Named, Protocol):
+    """The attributes of a passage that the metrics need."""
+
+    @property
+    def duplicates(self) -> Sequence[Named]: ...
+
+
 def collapse(passages: Iterable[Found]) -> list[str]:
-    """Returns the external ids of the passages' documents, each at the rank of its best passage. `passages`: best
-    first."""
-    return list(dict.fromkeys(passage.external_id for passage in passages))
+    """Returns the external ids of the passages' documents, each at the rank of its best passage. The documents of its
+    near-duplicates, which the passage names, follow it. `passages`: best first."""
+    named = (each.external_id for passage in passages for each in (passage, *passage.duplicates))
+    return list(dict.fromkeys(named))
 
 
 def evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sluice.encryption import Cipher, ciphers
@@ -31,24 +31,20 @@ class Passages:
     generation: Generation
     principal: Principal
 
-    def read(self, candidates: Sequence[Candidate], conditions: Sequence[Condition], most: int) -> list[Passage]:
-        """Returns the first `most` passages, in the order of the candidates, that the caller may read now, that can be
-        decrypted, and for which the conditions hold. All come from one state of the ledger."""
+    def read(self, candidates: Sequence[Candidate], conditions: Sequence[Condition]) -> Iterator[Passage]:
+        """Yields the passages, in the order of the candidates, that the caller may read now, that can be decrypted, and
+        for which the conditions hold. All come from one state of the ledger; each is decrypted when it is taken."""
         by_id = {candidate.chunk_id: candidate for candidate in candidates}
         hydrated = self.catalog.hydrate(self.generation, list(by_id), self.principal)
         keys = self.keyring.get(list(dict.fromkeys(row.document_id for row in hydrated)))
         own = ciphers(self.principal.tenant, keys)
-        passages: list[Passage] = []
         for row in hydrated:
             cipher = own.get(row.document_id)  # no key: erased since it was hydrated
             passage = _opened(row, cipher, by_id[row.chunk_id]) if cipher else None
             if passage and all(
                 holds(each, {"mime": row.mime, **passage.metadata}.get(each.field)) for each in conditions
             ):
-                passages.append(passage)
-            if len(passages) == most:
-                break
-        return passages
+                yield passage
 
 
 def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | None:

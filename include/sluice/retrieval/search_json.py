@@ -8,7 +8,7 @@ from typing import Any
 from sluice.model.passage import Passage
 from sluice.retrieval.searching import SearchOutcome
 
-_OUTCOME = ("nothing_relevant", "generation", "took_ms")
+_OUTCOME = ("nothing_relevant", "generation", "took_ms", "cached")
 _PASSAGE = ("chunk_id", "document_id", "external_id", "title", "text", "score", "uri")
 _ORIGIN = ("version", "generation", "run_id")
 
@@ -20,8 +20,8 @@ def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool 
         "legs": list(outcome.retrievers),
         "degraded": list(outcome.degraded),
         **_named(outcome, _OUTCOME),
+        **({"reason": _named(outcome.reason, ("code", "detail"))} if outcome.reason else {}),
         "request_id": request_id,
-        "cached": False,
     }
 
 
@@ -32,11 +32,22 @@ def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
     result |= _named(passage, _ORIGIN)
     if passage.similarity is not None:
         result["similarity"] = passage.similarity
+    if passage.duplicates:
+        result["duplicates"] = [asdict(each) for each in passage.duplicates]
+    if passage.context is not None:
+        result["context"] = asdict(passage.context)
     if explain:
-        result["explain"] = {"legs": dict(passage.scores), **_named(passage, ("generation", "run_id"))}
-        if passage.path is not None:
-            result["explain"]["path"] = asdict(passage.path)
+        result["explain"] = _explanation(passage)
     return result
+
+
+def _explanation(passage: Passage) -> dict[str, Any]:
+    explanation = {"legs": dict(passage.scores), "ranks": dict(passage.ranks)}
+    if passage.rerank is not None:
+        explanation["rerank"] = passage.rerank
+    if passage.path is not None:
+        explanation["path"] = asdict(passage.path)
+    return {**explanation, **_named(passage, ("generation", "run_id"))}
 
 
 def _named(value: object, names: tuple[str, ...]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The vector index returns the candidates of each retriever, and `fusion` orders them; links in the graph lead to further
 ones. The ledger decides which of them the principal may read now, and the keyring which can still be decrypted.
 Candidates that either rejects are replaced by the next best ones, until there are `top_k` passages, the index has no
-more, or the time budget is used up.
+more, or the time budget is used up; so are near-duplicates. `arranging` then orders the passages.
 
 If the ledger or the keys do not answer, the search raises `Unavailable`: access is never guessed. What else may be
 missing is named in `degraded` (`candidates.py`).
@@ -12,53 +12,43 @@ missing is named in `degraded` (`candidates.py`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
 from sluice.errors import BadRequest, NotFound
-from sluice.model.chunk import SparseVector, Vector
-from sluice.model.filters import Condition, parse_filters
+from sluice.model.catalog import Live
+from sluice.model.chunk import Vector
+from sluice.model.filters import contradiction, parse_filters
 from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import Passage
-from sluice.model.search import VECTOR_RETRIEVERS, Candidate, Degradation, Retriever, SearchRequest, VectorQuery
+from sluice.model.search import (
+    VECTOR_RETRIEVERS,
+    Candidate,
+    Degradation,
+    EmptyReason,
+    Retriever,
+    SearchRequest,
+    VectorQuery,
+)
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Keyring
-from sluice.ports.full_text import FullText
-from sluice.ports.projections import VectorIndex
-from sluice.resilience import deadline
-from sluice.retrieval.candidates import attempted, find, incomplete
-from sluice.retrieval.fusion import Scale
-from sluice.retrieval.linked_passages import FIRST_PASSAGES, GraphRetriever
+from sluice.retrieval.arranging import arranged, pool_size, ranked, reranking_of
+from sluice.retrieval.candidates import attempted
+from sluice.retrieval.emptiness import contradictory, empty_reason
+from sluice.retrieval.filling import Filled, Wanted, fill
+from sluice.retrieval.neighbours import MAX_CONTEXT, with_context
 from sluice.retrieval.passages import Passages
 from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant
-
-SparseQuery = Callable[[str, bytes, Sequence[str]], SparseVector]
-"""(question, tenant's index key, languages of the collection) → keyed terms of the question."""
+from sluice.retrieval.search_ports import SearchPorts
+from sluice.retrieval.word_pairs import by_word_pairs
 
 MAX_QUERY_CHARS = 2000
 MAX_TOP_K = 100
 LEAST_CANDIDATES = 100  # of each retriever: enough for the scales of the scores
-REFILL_FACTOR = 4
-AHEAD = 10  # candidates that are read beyond the requested number, because some may not be readable
-MAX_CANDIDATES = 5000
 RANK_CONSTANT = 60  # of reciprocal ranks, in the scores of a response
-
-
-@dataclass(frozen=True, slots=True)
-class SearchPorts:
-    """Dependencies of a search: ledger, keys, vector index, graph, and the dense and sparse encoders of questions.
-    `full_text` is searched while the index does not answer; None: such a search raises the index's error."""
-
-    catalog: Catalog
-    keyring: Keyring
-    vectors: VectorIndex
-    embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, caller) → (dim,)
-    sparse_query: SparseQuery
-    graph: GraphRetriever | None = None  # None: the graph is off
-    full_text: FullText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +56,8 @@ class SearchOutcome:
     """Result of a search. `retrievers`: the retrievers that served. `degraded`: what was lost, replaced or left
     incomplete (`sluice.model.search.DEGRADATIONS`).
 
-    `nothing_relevant`: there is no passage, or none has a word of the question or is similar to it.
+    `nothing_relevant`: there is no passage, or none has a word of the question or is similar to it. `reason`: why there
+    is no passage.
     """
 
     passages: tuple[Passage, ...]
@@ -75,32 +66,56 @@ class SearchOutcome:
     generation: int
     took_ms: float
     nothing_relevant: bool = False
+    cached: bool = False  # computed for an earlier or a concurrent search
+    reason: EmptyReason | None = None
 
 
-def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> SearchOutcome:
+def search(ports: SearchPorts, request: SearchRequest, principal: Principal, live: Live | None = None) -> SearchOutcome:
     """Returns the best passages first; equal scores are ordered by chunk id, so that the same question gives the same
-    result.
+    result. `live`: what `Catalog.live` has just returned for this request; default: it is read.
 
     Raises BadRequest (invalid request), NotFound (no such collection for this tenant), Unavailable.
     """
     started = time.perf_counter()
-    question = _checked_question(request)
-    generation, sources = ports.catalog.live(request.collection, principal)
+    question = checked_question(request)
+    reranking = reranking_of(ports.reranking, request)
+    live = live or ports.catalog.live(request.collection, principal)
+    generation, sources = live.generation, live.sources
     # Before any work, because it raises for an invalid request.
     conditions = parse_filters(request.filters, generation.filter_fields)
+    if why := contradiction(conditions):
+        return _empty(request, generation, contradictory(why), started)
     query, lost = _encoded(ports, request, principal, generation, question, sources)
     graph = ports.graph if "graph" in request.retrievers and generation.has_graph else None
     if graph is None and request.retrievers == ("graph",):
         raise BadRequest("This collection has no graph. Name dense or sparse in legs.")
-    filled = _Filled([], query.retrievers, ())
+    filled = Filled([], query.retrievers, ())
     # No readable source must mean no result, never "no restriction".
     if sources and query.retrievers:
-        wanted = _Wanted(request.top_k, conditions, request.min_score, question, request.retrievers == ("graph",))
-        filled = _filled(replace(ports, graph=graph), generation, query, principal, wanted)
+        wanted = Wanted(
+            count=request.top_k,
+            pool=max(pool_size(request, reranking), LEAST_CHECKED),
+            duplicates=request.duplicates,
+            conditions=conditions,
+            min_score=request.min_score,
+            question=question,
+            only_linked=request.retrievers == ("graph",),
+        )
+        filled = fill(replace(ports, graph=graph), generation, query, principal, wanted)
+    passages = filled.passages
+    if len(query.retrievers) == 2:
+        index_key = ports.keyring.index_key(principal.tenant)
+        passages = by_word_pairs(passages, question, lambda text: ports.term_sequence(text, index_key))
+    passages, failed = arranged(ports.vectors, generation, request, reranking, passages)
+    checked = passages[: max(request.top_k, LEAST_CHECKED)]
     relevant = is_relevant(
-        filled.passages, question, partial(_terms, ports, principal, generation), generation.profile.embedder
+        checked, question, partial(_terms, ports, principal, generation), generation.profile.embedder
     )
-    passages = filled.passages[: request.top_k]
+    passages = ranked(passages[: request.top_k])
+    if request.context and passages:
+        reader = Passages(ports.catalog, ports.keyring, generation, principal)
+        passages, whole = with_context(reader, passages, request.context)
+        failed += () if whole else ("context",)
     if request.explain or request.min_score is not None:
         passages = [replace(each, similarity=each.scores.get("dense")) for each in passages]
     used = tuple(
@@ -108,25 +123,34 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
         for each in request.retrievers
         if each in filled.retrievers or (each == "graph" and graph and "graph" not in filled.degraded)
     )
+    # Other orders than the similarity's have no score of their own that could be shown.
+    by_similarity = used == ("dense",) and reranking is None and not request.diversity
     return SearchOutcome(
-        passages=tuple(_scored(passages, used)),
+        passages=tuple(_scored(passages, used, by_similarity=by_similarity)),
         retrievers=used,
-        degraded=lost + filled.degraded,
+        degraded=lost + filled.degraded + failed,
         generation=generation.number,
         took_ms=round((time.perf_counter() - started) * 1000, 2),
         nothing_relevant=not relevant,
+        reason=None if passages else empty_reason(request, filled.retrievers),
     )
+
+
+def _empty(request: SearchRequest, generation: Generation, reason: EmptyReason, started: float) -> SearchOutcome:
+    took_ms = round((time.perf_counter() - started) * 1000, 2)
+    return SearchOutcome((), request.retrievers, (), generation.number, took_ms, nothing_relevant=True, reason=reason)
 
 
 def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Principal) -> Passage:
     """Returns one passage that is served now; its score is 0. Raises NotFound, Unavailable."""
-    generation, _ = catalog.live(catalog.lineage(principal, chunk_id).collection, principal)
-    for found in Passages(catalog, keyring, generation, principal).read([Candidate(chunk_id, {})], (), 1):
+    generation = catalog.live(catalog.lineage(principal, chunk_id).collection, principal).generation
+    for found in Passages(catalog, keyring, generation, principal).read([Candidate(chunk_id, {})], ()):
         return found
     raise NotFound(f"There is no passage {chunk_id} that you may read.")
 
 
-def _checked_question(request: SearchRequest) -> str:
+def checked_question(request: SearchRequest) -> str:
+    """Returns the question. Raises BadRequest for an invalid request; filters are checked later."""
     question = request.query.strip()
     if not 1 <= len(question) <= MAX_QUERY_CHARS:
         raise BadRequest(
@@ -143,6 +167,10 @@ def _checked_question(request: SearchRequest) -> str:
             raise BadRequest(f"min_score is {request.min_score}; 0 to 1 are allowed.")
         if "dense" not in request.retrievers:
             raise BadRequest("min_score needs dense similarity; add dense to legs, or leave min_score out.")
+    if not 0 <= request.diversity <= 1:
+        raise BadRequest(f"diversity is {request.diversity}; 0 to 1 are allowed.")
+    if not 0 <= request.context <= MAX_CONTEXT:
+        raise BadRequest(f"context is {request.context}; 0 to {MAX_CONTEXT} are allowed.")
     return question
 
 
@@ -173,104 +201,19 @@ def _encoded(
     return VectorQuery(dense, sparse, principal.tenant, sources, request.filters, limit), lost
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Number of passages, the filters, the lowest similarity, and whether only linked passages are wanted."""
-
-    count: int
-    conditions: Sequence[Condition]
-    min_score: float | None
-    question: str
-    only_linked: bool
-
-    def similar(self, candidate: Candidate) -> bool:
-        return self.min_score is None or candidate.scores["dense"] >= self.min_score
-
-
-@dataclass(frozen=True, slots=True)
-class _Filled:
-    passages: list[Passage]
-    retrievers: tuple[Retriever, ...]  # of the index, or of the full text in its place
-    degraded: tuple[Degradation, ...]
-
-
-def _filled(
-    ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
-) -> _Filled:
-    """Returns the passages, at least `LEAST_CHECKED` if there are so many.
-
-    Each result comes from a single hydration, and so from one state of the ledger: if it were combined from several, a
-    version activated in between would show a document in two versions.
-    """
-    reader = Passages(ports.catalog, ports.keyring, generation, principal)
-    most, limit = max(wanted.count, LEAST_CHECKED), query.limit
-    needs_index = wanted.min_score is not None or wanted.only_linked
-    lost: tuple[Degradation, ...] = ()
-    while True:
-        asked = replace(query, limit=limit)
-        found = find(ports.vectors, ports.full_text, generation, asked, wanted.conditions, needs_index=needs_index)
-        scale = Scale.of(found.candidates, found.retrievers)
-        candidates = [each for each in scale.fused(found.candidates) if wanted.similar(each)]
-        complete = found.complete or len(candidates) < min(limit, len(found.candidates))
-        ahead = wanted.count + AHEAD
-        passages = reader.read(candidates[:ahead], found.undecided, ahead)
-        if ports.graph is not None and "full_text" in found.degraded:
-            ports, lost = replace(ports, graph=None), ("graph",)  # the index scores what links lead to
-        if ports.graph is not None:
-            follow = partial(_linked, ports, generation, query, principal, wanted, candidates, passages, scale)
-            linked, lost = attempted(follow, "graph")
-            if lost:
-                ports = replace(ports, graph=None)
-            if linked or wanted.only_linked:
-                candidates = [each for each in linked or () if wanted.similar(each)]
-                passages = reader.read(candidates[:ahead], found.undecided, ahead)
-        if len(passages) < wanted.count and len(candidates) > ahead:
-            passages = reader.read(candidates, found.undecided, most)
-        degraded = (*found.degraded, *lost)
-        if len(passages) >= wanted.count or complete or wanted.only_linked:
-            return _Filled(passages, found.retrievers, degraded)
-        if limit >= MAX_CANDIDATES or deadline.is_over():
-            return _Filled(passages, found.retrievers, (*degraded, *incomplete(found)))
-        limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
-
-
-def _linked(
-    ports: SearchPorts,
-    generation: Generation,
-    query: VectorQuery,
-    principal: Principal,
-    wanted: _Wanted,
-    candidates: Sequence[Candidate],
-    passages: Sequence[Passage],
-    scale: Scale,
-) -> list[Candidate]:
-    """Returns the candidates with those that links lead to; none if there are no links."""
-    if ports.graph is None or not passages:
-        return []
-
-    def scored(chunk_ids: Sequence[UUID]) -> list[Candidate]:
-        among = replace(query, among=tuple(chunk_ids), limit=len(chunk_ids))
-        return scale.fused(ports.vectors.search(generation, among))
-
-    index_key = ports.keyring.index_key(principal.tenant)
-    first = passages[:FIRST_PASSAGES]
-    linked = ports.graph.linked(generation, index_key, wanted.question, candidates, first, scored)
-    return [each for each in linked if "graph" in each.scores] if wanted.only_linked else linked
-
-
 def _terms(ports: SearchPorts, principal: Principal, generation: Generation, text: str) -> set[int]:
     terms = ports.sparse_query(text, ports.keyring.index_key(principal.tenant), generation.languages)
     return set(terms.indices.tolist())
 
 
-def _scored(passages: Sequence[Passage], retrievers: Sequence[Retriever]) -> list[Passage]:
+def _scored(passages: Sequence[Passage], retrievers: Sequence[Retriever], *, by_similarity: bool) -> list[Passage]:
     """Returns the passages with the scores that a caller may see: cosine similarities as they are, all others by the
-    rank in this result.
+    rank in this result. `by_similarity`: the passages are in the order of their similarity.
 
     Original BM25 scores, strengths of links and fused scores would reveal passages that the caller may not read: they
     depend on how many passages have a term or an entity.
     """
-    if tuple(retrievers) == ("dense",):
+    if by_similarity:
         return [replace(each, score=each.scores["dense"]) for each in passages]
     sorted_scores = {
         name: sorted((each.scores[name] for each in passages if name in each.scores), reverse=True)

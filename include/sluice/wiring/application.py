@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ from sluice.wiring.clients import (
     make_extractor,
     make_graph,
     make_graph_retriever,
+    make_reranker,
+    make_search_cache,
     make_tokenizer,
     make_vectors,
     optional_pings,
@@ -52,8 +55,10 @@ if TYPE_CHECKING:
     from sluice.pipeline.stages import Pipeline
     from sluice.pipeline.vanished_documents import VanishedDocuments
     from sluice.resilience.guard import Guard
+    from sluice.retrieval.encrypted_cache import EncryptedCache
     from sluice.retrieval.feedback import Listening
     from sluice.retrieval.golden import Golden
+    from sluice.retrieval.reranking import Reranking
     from sluice.retrieval.searching import SearchOutcome
 
 
@@ -69,6 +74,7 @@ class Sluice:
     The command line, the API and Airflow call operations. No operation gets this object."""
 
     guards: Mapping[str, Guard] = MappingProxyType({})  # by dependency; only while serving
+    search_cache: EncryptedCache | None = None  # only of the query service: a command reads the stores as they are
 
     def __init__(
         self, settings: Settings, root: Any = None, *, serving: bool = False, connections: Connections | None = None
@@ -109,6 +115,7 @@ class Sluice:
         self.gate_rules = _gate_rules(settings)  # of all collections, by suite and code
         self._closing = [ledger.dispose, keys.dispose, vectors.close, *([graph.close] if graph else [])]
         if serving:
+            self.search_cache = make_search_cache(settings)
             self._guard_ports()
             self.search = self._make_search()  # before the first callers come: several may come at once
 
@@ -127,6 +134,9 @@ class Sluice:
             self.links = guarded(self.links, own["neo4j"])
         self.embedder = guards.guarded_embedder(self.embedder, own[guards.EMBEDDING])
         self._closing += [guard.close for guard in own.values()]
+        if self.search_cache is not None:
+            self._closing.append(self.search_cache.store.close)
+            self.search_cache = replace(self.search_cache, store=guarded(self.search_cache.store, own["redis"]))
 
     def close(self) -> None:
         """Closes every connection."""
@@ -374,19 +384,42 @@ class Sluice:
 
     def _make_search(self) -> Search:
         """The search function. It caches the vectors of recent questions for the life of the process."""
-        from sluice.embedding.bm25 import sparse_query
+        from sluice.embedding.bm25 import sparse_query, term_sequence
+        from sluice.retrieval.cached_search import CachedSearch
         from sluice.retrieval.query_vectors import QueryVectors
-        from sluice.retrieval.searching import SearchPorts, search
+        from sluice.retrieval.search_ports import SearchPorts
+        from sluice.retrieval.searching import search
 
-        vectors, graph = QueryVectors(self.embedder), make_graph_retriever(self.links)
+        cache, ttl_s = self.search_cache, self.settings.search_cache_ttl_s
         ports = SearchPorts(
-            self.catalog, self.keyring, self.vectors, vectors, sparse_query, graph, self.ledger.full_text
+            catalog=self.catalog,
+            keyring=self.keyring,
+            vectors=self.vectors,
+            embed_query=QueryVectors(self.embedder, shared=cache, ttl_s=ttl_s),
+            sparse_query=sparse_query,
+            term_sequence=term_sequence,
+            graph=make_graph_retriever(self.links),
+            full_text=self.ledger.full_text,
+            reranking=self._reranking(),
         )
+        searched: Search = partial(search, ports)
+        if cache is not None:
+            wait_s = self.settings.query_timeout_s
+            searched = CachedSearch(partial(search, ports), self.catalog, cache, ttl_s=ttl_s, wait_s=wait_s)
         if not self.guards:
-            return partial(search, ports)
+            return searched
         from sluice.wiring.guards import within_budget
 
-        return within_budget(partial(search, ports), self.settings.search_timeout_s)
+        return within_budget(searched, self.settings.search_timeout_s)
+
+    def _reranking(self) -> Reranking | None:
+        from sluice.retrieval.reranking import Reranking
+
+        settings = self.settings
+        reranker = make_reranker(settings)
+        if reranker is None:
+            return None
+        return Reranking(reranker, settings.reranker_candidates, settings.reranker_timeout_s)
 
 
 def _guards(settings: Settings, serving: bool) -> dict[str, Guard]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,10 +10,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.encryption import parse_master_key
+from sluice.encryption import derived_key, parse_master_key
 from sluice.errors import BadRequest
 from sluice.ports.content import Embedder, EntityExtractor, Extractor
 from sluice.ports.projections import PassageLinks
+from sluice.ports.reranking import Reranker
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sluice.adapters.postgres.lineage import PostgresLineage
     from sluice.adapters.qdrant.index import QdrantIndex
     from sluice.adapters.qdrant.on_demand import QdrantOnDemand
+    from sluice.retrieval.encrypted_cache import EncryptedCache
     from sluice.retrieval.linked_passages import GraphRetriever
 
 
@@ -76,7 +77,7 @@ def lineage_events(settings: Settings, *, timeout_s: float) -> PostgresLineage:
 def lineage_key(settings: Settings) -> bytes:
     """The key that masks names in lineage. It is derived from the master key, so all processes have the same one."""
     master = parse_master_key(required(settings, "master_key"))
-    return hmac.digest(master, b"sluice lineage names", "sha256")
+    return derived_key(master, "sluice lineage names")
 
 
 def airflow_knows(user: str) -> bool | None:
@@ -126,6 +127,21 @@ def make_vectors(settings: Settings, serving: bool) -> QdrantIndex | QdrantOnDem
     from sluice.adapters.qdrant.on_demand import QdrantOnDemand
 
     return QdrantOnDemand(settings.qdrant_url, key, settings.qdrant_grpc_port, **timeouts(settings, serving))
+
+
+def make_search_cache(settings: Settings) -> EncryptedCache | None:
+    """The cache of searches in Redis; None where it is off, or Redis has no address."""
+    url = settings.redis_url.get_secret_value()
+    if settings.search_cache == "off" or not url:
+        return None
+    from sluice.adapters.redis_cache import RedisCache
+    from sluice.retrieval.encrypted_cache import EncryptedCache
+
+    secret = derived_key(parse_master_key(required(settings, "master_key")), "sluice search cache")
+    # All settings but those of one machine: nobody has to remember which of them an answer depends on. Secrets are
+    # masked.
+    setup = settings.model_dump_json(exclude={"home", "pool_size"})
+    return EncryptedCache(RedisCache(url, settings.search_cache_timeout_s), secret, setup)
 
 
 def required(settings: Settings, name: str) -> str:
@@ -180,6 +196,18 @@ def _endpoint(settings: Settings, serving: bool) -> Endpoint:
     key = settings.openai_api_key.get_secret_value()
     endpoint = Endpoint(settings.openai_base_url, key, settings.connect_timeout_s, settings.openai_timeout_s)
     return replace(endpoint, timeout_s=settings.query_timeout_s, attempts=1) if serving else endpoint
+
+
+def make_reranker(settings: Settings) -> Reranker | None:
+    """Returns the reranker; None where it is off. Raises BadRequest for a wrong setting."""
+    if settings.reranker == "off":
+        return None
+    from sluice.adapters.rerankers import endpoint, factory
+
+    key = settings.reranker_api_key.get_secret_value()
+    return factory.make_reranker(
+        settings.reranker, endpoint.Endpoint(settings.reranker_url, key, settings.connect_timeout_s)
+    )
 
 
 @lru_cache(maxsize=4)

@@ -14,20 +14,19 @@ from sluice.adapters.postgres.collections import (
     GENERATION_COLUMNS,
     TOGETHER,
     generation_of,
-    live_generation,
     values_of,
 )
 from sluice.adapters.postgres.failures import ping
 from sluice.adapters.postgres.sources import SAVED, THERE, saved_of
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.errors import NotFound
-from sluice.model.catalog import CollectionInfo, DocumentInfo
+from sluice.model.catalog import CollectionInfo, DocumentInfo, Live
 from sluice.model.gates import RunGates
 from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import PassageLineage
 from sluice.model.quarantine import QuarantineRecord
-from sluice.model.search import Hydrated
+from sluice.model.search import Hydrated, Neighbour
 from sluice.model.source import SavedSource
 
 _MAY = "(:all_groups OR {0} = '{{}}' OR {0} && CAST(:groups AS text[]))"
@@ -41,8 +40,18 @@ _OPEN_SOURCE = f"""
         OR EXISTS (SELECT FROM documents d WHERE d.source_id = s.source_id AND d.deleted_at IS NULL
                    AND d.access_groups IS NOT NULL AND {_MAY.format("d.access_groups")}))
 """
+# Read first, and in one statement: no later read of the same search can see an older state than this epoch's.
+LIVE = text(f"""
+    SELECT {GENERATION_COLUMNS}, now() AS read_at,
+           ARRAY(SELECT token FROM collection_epochs e WHERE e.collection_id = c.collection_id ORDER BY slot) AS epoch
+    FROM collections c JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
+    WHERE c.name = :name
+""")
+# The expiry after the transaction began, so not after any time that the search will compare with.
 SOURCES = text(f"""
-    SELECT s.source_id FROM sources s WHERE s.collection_id = :collection_id AND {_OPEN_SOURCE} ORDER BY s.source_id
+    SELECT s.source_id, (SELECT d.expires_at FROM documents d WHERE d.source_id = s.source_id AND d.expires_at > now()
+                         AND d.purged_hash IS NULL ORDER BY d.expires_at LIMIT 1) AS next_expiry
+    FROM sources s WHERE s.collection_id = :collection_id AND {_OPEN_SOURCE} ORDER BY s.source_id
 """)
 _SAVED = text(f"""
     {SAVED} WHERE {THERE} AND s.tenant_id = :tenant AND {_MAY.format("s.access_groups")}
@@ -62,6 +71,20 @@ HYDRATE = text(f"""
     CROSS JOIN LATERAL (SELECT * FROM sources WHERE source_id = d.source_id OFFSET 0) s
     WHERE v.state = 'active' AND v.collection_id = :collection_id AND v.generation = :generation AND {_READABLE}
     ORDER BY asked.place
+""")
+# `OFFSET 0` as above.
+NEIGHBOURS = text(f"""
+    SELECT k.chunk_id AS passage_id, v.number AS version, n.chunk_id, n.document_id, n.ordinal - k.ordinal AS distance,
+           n.start_char AS start, n.end_char AS "end", n.sealed_text
+    FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS asked (chunk_id, place)
+    CROSS JOIN LATERAL (SELECT * FROM chunks WHERE chunk_id = asked.chunk_id OFFSET 0) k
+    CROSS JOIN LATERAL (SELECT * FROM versions WHERE version_id = k.version_id OFFSET 0) v
+    CROSS JOIN LATERAL (SELECT * FROM documents WHERE document_id = v.document_id OFFSET 0) d
+    CROSS JOIN LATERAL (SELECT * FROM sources WHERE source_id = d.source_id OFFSET 0) s
+    CROSS JOIN LATERAL (SELECT * FROM chunks WHERE version_id = k.version_id AND ordinal <> k.ordinal
+                        AND ordinal BETWEEN k.ordinal - :count AND k.ordinal + :count OFFSET 0) n
+    WHERE v.state = 'active' AND v.collection_id = :collection_id AND v.generation = :generation AND {_READABLE}
+    ORDER BY asked.place, distance
 """)
 _DOCUMENT = """
     SELECT d.document_id, d.external_id, d.uri, c.name AS collection, v.number AS version, v.generation, v.run_id,
@@ -152,13 +175,19 @@ FAILED_ROWS = f"""
 class PostgresCatalog(Transactions):
     """`sluice.ports.catalog.Catalog`."""
 
-    def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
+    def live(self, collection: str, principal: Principal) -> Live:
         with self._transaction() as connection:
             return _visible(connection, collection, principal)
 
     def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
         values = {"ids": list(chunk_ids), **values_of(generation), **_who(principal)}
         return [Hydrated(**row._mapping) for row in self._rows(HYDRATE, values)]
+
+    def neighbours(
+        self, generation: Generation, chunk_ids: Sequence[UUID], count: int, principal: Principal
+    ) -> list[Neighbour]:
+        values = {"ids": list(chunk_ids), "count": count, **values_of(generation), **_who(principal)}
+        return [Neighbour(**row._mapping) for row in self._rows(NEIGHBOURS, values)]
 
     def collections(self, principal: Principal) -> list[CollectionInfo]:
         with self._transaction() as connection:
@@ -174,7 +203,7 @@ class PostgresCatalog(Transactions):
     ) -> list[DocumentInfo]:
         """Returns documents in the order in which they were first seen. `after`: the last id of the previous page."""
         with self._transaction() as connection:
-            generation, _ = _visible(connection, collection, principal)
+            generation = _visible(connection, collection, principal).generation
             values = {"collection_id": generation.collection_id, "limit": limit, "after": after, **_who(principal)}
             return [DocumentInfo(**row._mapping) for row in connection.execute(PAGE, values)]
 
@@ -233,16 +262,22 @@ class PostgresCatalog(Transactions):
         return ping(self._engine, "PostgreSQL (ledger)")
 
 
-def _visible(connection: Connection, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
-    """Returns the live generation and the sources with something that the caller may read. Raises NotFound if there are
-    none: with the same text after the same queries, whether nobody, another tenant or another group has the
+def _visible(connection: Connection, collection: str, principal: Principal) -> Live:
+    """Does the work of `Catalog.live` within a transaction. Raises NotFound if no source has something that the caller
+    may read: with the same text after the same queries, whether nobody, another tenant or another group has the
     collection."""
-    generation = live_generation(connection, collection)
-    values = {"collection_id": generation.collection_id if generation else UUID(int=0), **_who(principal)}
-    sources = tuple(connection.execute(SOURCES, values).scalars())
-    if generation is None or not sources:
+    row = connection.execute(LIVE, {"name": collection}).one_or_none()
+    values = {"collection_id": row.collection_id if row else UUID(int=0), **_who(principal)}
+    sources = connection.execute(SOURCES, values).all()
+    if row is None or not sources:
         raise NotFound(f"Tenant {principal.tenant!r} has no collection {collection!r} that you may read.")
-    return generation, sources
+    return Live(
+        generation=generation_of(row),
+        sources=tuple(each.source_id for each in sources),
+        epoch=" ".join(map(str, row.epoch)),
+        read_at=row.read_at,
+        next_expiry=min((each.next_expiry for each in sources if each.next_expiry), default=None),
+    )
 
 
 def _who(principal: Principal) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
@@ -22,7 +21,6 @@ _LIVE = f"""
 """
 LIVE_OF = text(f"{_LIVE} WHERE c.name = :name")
 _LIVE_ALL = text(f"{_LIVE} ORDER BY c.name")
-_EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :collection_id")
 # A transaction that begins to drop the collection locks the row for update, so it waits until this one ends.
 _DROPPING = text("SELECT dropping_since FROM collections WHERE collection_id = :collection_id FOR KEY SHARE")
 # `OFFSET 0` forces a lookup by key for each row; without statistics (new tables) the planner may not choose it.
@@ -133,17 +131,6 @@ def check_not_dropping(connection: Connection, generation: Generation) -> None:
             f"Collection {name} is being deleted. Nothing was changed. Run this again when the deletion has ended; if "
             f"it was interrupted, finish it with `sluice collections delete {name}`."
         )
-
-
-def changed(connection: Connection, collection_id: UUID) -> None:
-    """Invalidates caches of this collection from the commit on, because readers could see a difference."""
-    connection.execute(_EPOCH, {"collection_id": collection_id})
-
-
-def live_generation(connection: Connection, name: str) -> Generation | None:
-    """Returns the live generation of a collection; None where the collection does not exist."""
-    row = connection.execute(LIVE_OF, {"name": name}).one_or_none()
-    return generation_of(row) if row else None
 
 
 def values_of(generation: Generation) -> dict[str, Any]:

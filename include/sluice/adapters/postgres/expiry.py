@@ -55,8 +55,8 @@ _RENEW = text(f"""
 
 
 def keep_retention(connection: Connection, collection_id: UUID) -> None:
-    """Prevents changes of retention in this collection until the transaction ends. Take it before a lock on documents
-    in a transaction that then changes the collection: a change of retention locks the two in the opposite order."""
+    """Prevents changes of retention in this collection until the transaction ends. Take it before a lock on documents:
+    a change of retention locks documents last."""
     connection.execute(_KEEP, {"collection_id": collection_id})
 
 

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
-from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.expiry import keep_retention
 from sluice.adapters.postgres.pending_versions import lock_documents, superseded_documents
 from sluice.adapters.postgres.sources import alone
@@ -173,5 +172,4 @@ def _match(
             }
             for statement in (_DROP, _RENAME, _RECORD, _FOUND):
                 connection.execute(statement, move)
-        changed(connection, run.source.generation.collection_id)
     return {**known, **matches}

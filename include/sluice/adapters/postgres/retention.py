@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres.collections import GENERATION_COLUMNS, changed, generation_of
+from sluice.adapters.postgres.collections import GENERATION_COLUMNS, generation_of
 from sluice.adapters.postgres.expiry import change_retention, keep_retention, renew_expiry
 from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.pending_versions import lock_documents
@@ -112,9 +112,7 @@ class PostgresRetention(Transactions):
             change_retention(connection, ids["collection_id"])
             values = {"days": wanted and wanted.days, "until": wanted and wanted.until}
             connection.execute(change, {**values, **ids})
-            renewed = renew_expiry(connection, **ids)
-            changed(connection, ids["collection_id"])
-            return renewed
+            return renew_expiry(connection, **ids)
 
     def assigned(self, collection: str | None = None) -> list[RetentionSetting]:
         with self._transaction() as connection:

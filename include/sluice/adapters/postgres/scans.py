@@ -21,7 +21,6 @@ from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.postgres import leases, renames
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
-from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.sources import alone, change
 from sluice.adapters.postgres.transactions import Transactions
@@ -275,13 +274,14 @@ def _compare(
     # A longer retention may bring purged content back, so the comparison must use the new expiry times. The change
     # blocks activations in the collection until this commits. It cannot follow the comparison, which locks documents:
     # a change of the collection's retention takes these locks in the opposite order.
-    reset = settings is not None and change(connection, settings, source.generation.collection_id)
+    if settings is not None:
+        change(connection, settings, source.generation.collection_id)
     known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
-    renamed = connection.execute(REPORTED, values).rowcount
+    connection.execute(REPORTED, values)
     connection.execute(REGISTER, values)
     connection.execute(COMPARE, values)
     connection.execute(text("ANALYZE compared"))
-    addressed = connection.execute(_MOVED).rowcount
+    connection.execute(_MOVED)
     unchanged: int = connection.execute(_COUNT, {"verdict": "unchanged"}).scalar_one()
     quarantined: int = connection.execute(_COUNT, {"verdict": "quarantined"}).scalar_one()
     items = [work_item(row) for row in connection.execute(_ITEMS, values)]
@@ -293,8 +293,6 @@ def _compare(
     # Here and not earlier: until the commit the fence also blocks this run from renewing its lease.
     leases.fence(connection, run)
     renames.keep_vanished(connection, run, vanished)
-    if addressed or renamed or reset:
-        changed(connection, source.generation.collection_id)
     connection.execute(_COMPLETE, {"run_id": run.run_id})
     return result
 

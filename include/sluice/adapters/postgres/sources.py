@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres.collections import GENERATION_COLUMNS, LIVE_OF, changed, check_not_dropping, generation_of
+from sluice.adapters.postgres.collections import GENERATION_COLUMNS, LIVE_OF, check_not_dropping, generation_of
 from sluice.adapters.postgres.expiry import change_retention, renew_expiry
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.errors import NotFound
@@ -104,8 +104,7 @@ class PostgresSources(Transactions):
     def save(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
         with self._transaction() as connection:
             source = open_source(connection, spec, profile, filter_fields)
-            if change(connection, spec, source.generation.collection_id):
-                changed(connection, source.generation.collection_id)
+            change(connection, spec, source.generation.collection_id)
             return replace(source, spec=spec.over(source.spec))
 
     def spec(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
@@ -137,7 +136,6 @@ class PostgresSources(Transactions):
     def remove(self, run: Run) -> None:
         with self._writing(run) as connection:
             connection.execute(_REMOVE_SOURCE, {"source_id": run.source.source_id})
-            changed(connection, run.source.generation.collection_id)
 
 
 def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
@@ -184,9 +182,8 @@ def _found_or_added(connection: Connection, spec: SourceSpec, generation: Genera
     return Source(source_id=row.source_id, spec=spec_of(row), generation=generation)
 
 
-def change(connection: Connection, spec: SourceSpec, collection_id: UUID) -> bool:
-    """Saves the settings that `spec` gives; returns whether any of them changed. The caller then invalidates caches
-    (`changed`). Call it before locking documents or the collection."""
+def change(connection: Connection, spec: SourceSpec, collection_id: UUID) -> None:
+    """Saves the settings that `spec` gives. Call it before locking documents or the collection."""
     spec.check()
     place = {"tenant": spec.tenant, "collection": spec.collection, "uri": spec.uri}
     row = connection.execute(_LOCK, place).one()
@@ -195,14 +192,13 @@ def change(connection: Connection, spec: SourceSpec, collection_id: UUID) -> boo
     saved = spec_of(row)
     wanted = spec.over(saved)
     if wanted == saved:
-        return False
+        return
     retained = wanted.retention_days != saved.retention_days
     if retained:
         change_retention(connection, collection_id)
     connection.execute(_CHANGE, {**_columns(wanted), "source_id": row.source_id})
     if retained:
         renew_expiry(connection, collection_id, row.source_id)
-    return True
 
 
 def _columns(spec: SourceSpec) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities, golden, quality, quotas, staging
-from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.entities import IDS
 from sluice.adapters.postgres.expiry import expiry, keep_retention
 from sluice.adapters.postgres.leases import RUNNING
@@ -173,7 +172,6 @@ class PostgresVersions(Transactions):
                 connection.execute(_ACTIVATE, values)
                 connection.execute(_REMEMBER, values)
                 resolve(connection, ids)
-                changed(connection, run.source.generation.collection_id)
             entities.forget(connection, touched)
             return [row.document_id for row in pending if row.document_id in beyond]
 
@@ -221,7 +219,6 @@ def retire(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> No
     for statement in golden.FORGET_DOCUMENTS:
         connection.execute(statement, values)
     resolve(connection, document_ids)
-    changed(connection, run.source.generation.collection_id)
     entities.forget(connection, touched)
 
 

@@ -1,15 +1,27 @@
 """Qdrant filters for tenant, sources and metadata. For speed only: the ledger decides which results are shown.
 
-Qdrant compares numbers as 64-bit floats, so a filter on very large integers also matches their neighbours.
+Qdrant compares numbers as 64-bit floats, so a filter on very large integers also matches their neighbours. It also
+reads dates in more forms than the ledger's comparison does. Where a condition is `inexact`, the result is a superset.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from qdrant_client import models
 
-from sluice.model.filters import AnyOf, Condition, Scalar, inexact, parse_filters
+from sluice.model.filters import (
+    AnyOf,
+    Between,
+    Condition,
+    Exists,
+    NoneOf,
+    Scalar,
+    exactly_comparable,
+    inexact,
+    parse_filters,
+)
 from sluice.model.generation import Generation
 from sluice.model.search import VectorQuery
 
@@ -28,10 +40,28 @@ def scope(generation: Generation, query: VectorQuery) -> models.Filter:
 
 def _metadata(condition: Condition) -> models.Condition:
     key = f"meta.{condition.field}"
-    if isinstance(condition, AnyOf):
-        if all(isinstance(value, str) for value in condition.values):
-            return models.FieldCondition(key=key, match=models.MatchAny(any=[str(v) for v in condition.values]))
-        return models.Filter(should=[_equals(key, value) for value in condition.values])
+    match condition:
+        case AnyOf():
+            return _any_of(key, condition.values)
+        case NoneOf():
+            # Excluding a number that Qdrant confuses with its neighbours would exclude these, too.
+            return models.Filter(must_not=[_any_of(key, exactly_comparable(condition.values))])
+        case Exists():
+            missing = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+            return models.Filter(must_not=[missing]) if condition.exists else missing
+        case Between():
+            return _between(key, condition)
+
+
+def _any_of(key: str, values: Sequence[Scalar]) -> models.Condition:
+    if not values:
+        return models.HasIdCondition(has_id=[])  # nothing
+    if all(isinstance(value, str) for value in values):
+        return models.FieldCondition(key=key, match=models.MatchAny(any=[str(value) for value in values]))
+    return models.Filter(should=[_equals(key, value) for value in values])
+
+
+def _between(key: str, condition: Between) -> models.Condition:
     if condition.of_moments:
         moments = {name: bound for name, bound in condition.bounds.items() if isinstance(bound, datetime)}
         return models.FieldCondition(key=key, range=models.DatetimeRange(**moments))

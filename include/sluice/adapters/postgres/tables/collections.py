@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sluice.adapters.postgres.tables.base import Big, LedgerBase, LedgerId, Moment, Retained
@@ -49,13 +58,29 @@ class Collection(Retained, LedgerBase):
     name: Mapped[str] = mapped_column(unique=True, comment="Global name, part of the names of its backing collections.")
     live_generation: Mapped[int] = mapped_column(comment="The generation that serves all queries.")
     filter_fields: Mapped[list[str]] = mapped_column(comment="Metadata keys that searches may filter on.")
-    epoch: Mapped[Big] = mapped_column(
-        server_default=text("0"), comment="Grows with every change that a reader could see; caches compare it."
-    )
     created_at: Mapped[Moment] = mapped_column(comment="When the collection was made.")
     dropping_since: Mapped[datetime | None] = mapped_column(
         comment="Since when it is being deleted; no run may work in it; null: it is not."
     )
+
+
+class CollectionEpochRow(LedgerBase):
+    """Written by triggers only (migration 0022). It has no foreign key, because its check could wait for another
+    transaction."""
+
+    __tablename__ = "collection_epochs"
+    __table_args__ = (
+        {"comment": "The tokens of a collection are its epoch. It differs once a search may return something else."},
+    )
+
+    collection_id: Mapped[UUID] = mapped_column(primary_key=True, comment="The collection.")
+    slot: Mapped[int] = mapped_column(
+        BigInteger(),
+        Identity(always=True),
+        primary_key=True,
+        comment="One for each of the transactions that changed the collection at the same time.",
+    )
+    token: Mapped[UUID] = mapped_column(comment="Random; replaced by each transaction that takes the slot.")
 
 
 class GenerationRow(LedgerBase):
