@@ -37,7 +37,7 @@ def make_guards(settings: Settings) -> dict[str, Guard]:
         "ledger": Limits(calls=connections, timeout_s=call_s, share=0.4, wait_s=1.0),
         "keys": Limits(calls=connections, timeout_s=call_s, share=0.4, wait_s=1.0),
         "qdrant": Limits(calls=12, timeout_s=call_s, share=0.3, wait_s=0.25),
-        "neo4j": Limits(calls=8, timeout_s=call_s, share=0.1, wait_s=0.05),
+        "neo4j": Limits(calls=8, timeout_s=call_s, share=0.2, wait_s=0.05),
         "redis": Limits(calls=12, timeout_s=call_s, share=0.04, wait_s=0.02, attempts=1),
         EMBEDDING: Limits(calls=12, timeout_s=call_s, share=0.3, wait_s=0.25),
     }
