@@ -46,7 +46,7 @@ function showNoCollections() {
 }
 
 function showNoResults(answer) {
-  const tips = ["Use fewer or other words."];
+  const tips = [...(answer.reason ? [answer.reason.detail] : []), "Use fewer or other words."];
   if (!answer.legs.includes("dense")) tips.push("Tick “meaning”: it also finds passages with other words.");
   if (collection.options.length > 1) tips.push("Choose another collection.");
   tips.push("Documents that have expired, were deleted, or that you may not read are never shown.");
