@@ -39,11 +39,6 @@ all characters except letters and digits. Under Airflow, a connection with that 
 PORTS_ABOUT = "TCP ports on 127.0.0.1. devstack listens there; Docker Compose publishes there."
 
 # name → (default, what it is). In the order in which they are listed.
-PROCESSES: dict[str, tuple[str, str]] = {
-    "SLUICE_STATSD_HOST": ("", "StatsD server that gets the metrics; unset: none are sent."),
-    "SLUICE_STATSD_PORT": ("8125", "Its UDP port."),
-}
-
 DEVSTACK: dict[str, tuple[str, str]] = {
     "SLUICE_QDRANT_BIN": ("", "A `qdrant` program to run; unset: the embedded server is used."),
     "SLUICE_MARQUEZ_JAR": ("", "Marquez's jar to run; unset: lineage is stored only in the ledger."),
@@ -92,8 +87,6 @@ def render() -> str:
             parts.append(_comment(SETTINGS_ABOUT))
         parts += [_entry(*setting(name)) for name in names]
     parts += ["# --- Connections of sources", f"{_comment(CONNECTIONS_ABOUT)}\n# SLUICE_CONNECTION_<ID>="]
-    parts.append("# --- Messages and metrics")
-    parts += [_entry(name, default, about) for name, (default, about) in PROCESSES.items()]
     parts += ["# --- Ports", _comment(PORTS_ABOUT)]
     parts += [_entry(name, str(port)) for name, port in ports().items()]
     parts.append("# --- devstack: the engines and Airflow on one machine without Docker")
@@ -143,7 +136,7 @@ def setting_names() -> set[str]:
 def known_names() -> set[str]:
     """Every SLUICE_ variable that the code reads or writes, with the `_FILE` forms."""
     settings = setting_names()
-    tables: tuple[Mapping[str, Any], ...] = (PROCESSES, DEVSTACK, COMPOSE, SET_BY_DEVSTACK, TESTS, ports(), GENERATED)
+    tables: tuple[Mapping[str, Any], ...] = (DEVSTACK, COMPOSE, SET_BY_DEVSTACK, TESTS, ports(), GENERATED)
     return settings | {f"{name}_FILE" for name in settings} | {name for table in tables for name in table}
 
 

@@ -74,6 +74,10 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Webhook that is called (JSON, POST) when a run fails or is late, or search quality drops.",
     )
+    statsd_host: str = Field(
+        "", description="StatsD server that gets the metrics of the query service and of Airflow; empty: none are sent."
+    )
+    statsd_port: int = Field(8125, ge=1, le=65535, description="Its UDP port.")
     artefacts_uri: str = Field("", description="Object storage for artefacts between tasks; default: <home>/artefacts.")
     artefacts_keep_days: int = Field(
         7, ge=1, description="Days after which the artefacts of a run that is no longer active are removed."

@@ -206,7 +206,7 @@ def test_every_variable_is_known_and_has_one_default() -> None:
     defaults = {
         name: env_example.setting(name.removeprefix("SLUICE_").lower())[1] for name in env_example.setting_names()
     }
-    for table in (env_example.PROCESSES, env_example.DEVSTACK, env_example.COMPOSE):
+    for table in (env_example.DEVSTACK, env_example.COMPOSE):
         defaults |= {name: default for name, (default, _) in table.items()}
     defaults |= {name: str(port) for name, port in env_example.ports().items()}
     defaults |= env_example.compose_secrets()
@@ -243,7 +243,7 @@ def test_all_settings_reach_the_application(
     resolved: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = resolved["scheduler"]["environment"]
-    ours = {name for name in environment if name.startswith("SLUICE_")} - {*env_example.PROCESSES}
+    ours = {name for name in environment if name.startswith("SLUICE_")}
     by_file = {"SLUICE_MASTER_KEY"}
     others = env_example.setting_names() - {"SLUICE_DATABASE_OWNER_URL"} - by_file
     assert ours == others | {f"{name}_FILE" for name in by_file}

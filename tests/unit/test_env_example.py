@@ -71,14 +71,13 @@ def test_every_variable_that_code_reads_is_known() -> None:
 
 def test_the_tables_hold_nothing_that_no_code_reads() -> None:
     read = {name for name, _ in _read_by_code()}
-    tables = {*env_example.PROCESSES, *env_example.DEVSTACK, *env_example.SET_BY_DEVSTACK, *env_example.TESTS}
+    tables = {*env_example.DEVSTACK, *env_example.SET_BY_DEVSTACK, *env_example.TESTS}
     assert tables - read == set()
 
 
 def test_no_variable_is_described_twice() -> None:
     tables = (
         env_example.setting_names(),
-        set(env_example.PROCESSES),
         set(env_example.DEVSTACK),
         set(env_example.COMPOSE),
         set(env_example.ports()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from sluice.errors import NotFound
 from sluice.model.search import SearchRequest
 from sluice.retrieval.search_json import search_response
 
+log = logging.getLogger(__name__)
 router = APIRouter(tags=["search"])
 
 
@@ -32,7 +34,17 @@ async def search_passages(body: SearchBody, request: Request, caller: Caller) ->
     search = SearchRequest(**given, retrievers=tuple(dict.fromkeys(body.legs)))
     with collection_of(body.collection):
         outcome = await backend.calls.run(lambda: backend.sluice.search(search, caller))
-    return search_response(outcome, request.state.sluice_request_id, body.explain)
+    request_id = request.state.sluice_request_id
+    log.info(
+        "search: request_id=%s collection=%s passages=%d cached=%s took_ms=%.1f degraded=%s",
+        request_id,
+        body.collection,
+        len(outcome.passages),
+        outcome.cached,
+        outcome.took_ms,
+        ",".join(outcome.degraded) or "-",
+    )
+    return search_response(outcome, request_id, body.explain)
 
 
 @contextmanager

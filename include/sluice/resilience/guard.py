@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 State = Literal["closed", "open", "half-open"]
+Observe = Callable[[str, float, bool], object]
+"""(dependency, duration of a call in ms, whether it failed)"""
 
 _PAUSE_S = (0.02, 0.1)  # before a repeated call: the shortest and the longest
 _STATES: dict[str, State] = {"closed": "closed", "open": "open", "half_open": "half-open"}
@@ -53,8 +55,8 @@ class Limits:
 class Guard:
     """Guards the calls to one dependency. Threads may share it."""
 
-    def __init__(self, dependency: str, limits: Limits) -> None:
-        self._dependency, self._limits = dependency, limits
+    def __init__(self, dependency: str, limits: Limits, observe: Observe = lambda *_: None) -> None:
+        self._dependency, self._limits, self._observe = dependency, limits, observe
         self._breaker = CircuitBreaker(limits.failures, limits.pause_s, _is_failure, dependency)
         self._lock = Lock()  # the library has none
         self._trying = False  # one call is trying whether the dependency works again
@@ -131,8 +133,10 @@ class Guard:
         except Exception as raised:
             error = raised if future.done() else self._left(started_s)
             self._record(error)
+            self._observe(self._dependency, (time.monotonic() - started_s) * 1000, _is_failure(type(error), error))
             raise error from None if error is not raised else raised.__cause__
         self._record(None)
+        self._observe(self._dependency, (time.monotonic() - started_s) * 1000, False)
         return result
 
     def _submitted(self, call: Callable[[], T]) -> Future[T]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from uuid import UUID
@@ -14,7 +14,7 @@ from sluice.model.grants import Principal
 from sluice.model.passage import Passage
 from sluice.model.search import Candidate, Degradation, Retriever, VectorQuery
 from sluice.resilience import deadline
-from sluice.retrieval.candidates import attempted, find, incomplete
+from sluice.retrieval.candidates import Found, attempted, find, incomplete
 from sluice.retrieval.fusion import Scale, dense_share
 from sluice.retrieval.linked_passages import FIRST_PASSAGES
 from sluice.retrieval.near_duplicates import distinct
@@ -52,6 +52,7 @@ class Filled:
     passages: list[Passage]
     retrievers: tuple[Retriever, ...]  # of the index, or of the full text in its place
     degraded: tuple[Degradation, ...]
+    candidates: Mapping[str, int] = field(default_factory=dict)  # number by stage: found, linked, read
 
 
 def fill(
@@ -87,11 +88,17 @@ def fill(
         if len(passages) < wanted.count and len(candidates) > ahead:
             passages = wanted.chosen(reader.read(candidates, wanted.conditions), wanted.pool)
         degraded = (*found.degraded, *lost)
+        numbers = _numbers(found, candidates, passages)
         if len(passages) >= wanted.count or complete or wanted.only_linked:
-            return Filled(passages, found.retrievers, degraded)
+            return Filled(passages, found.retrievers, degraded, numbers)
         if limit >= MAX_CANDIDATES or deadline.is_over():
-            return Filled(passages, found.retrievers, (*degraded, *incomplete(found)))
+            return Filled(passages, found.retrievers, (*degraded, *incomplete(found)), numbers)
         limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
+
+
+def _numbers(found: Found, candidates: Sequence[Candidate], passages: Sequence[Passage]) -> dict[str, int]:
+    linked = sum("graph" in each.scores for each in candidates)
+    return {"found": len(found.candidates), "linked": linked, "read": len(passages)}
 
 
 def _linked(

@@ -12,8 +12,8 @@ missing is named in `degraded` (`candidates.py`).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
@@ -68,6 +68,7 @@ class SearchOutcome:
     nothing_relevant: bool = False
     cached: bool = False  # computed for an earlier or a concurrent search
     reason: EmptyReason | None = None
+    candidates: Mapping[str, int] = field(default_factory=dict)  # number by stage: found, linked, read
 
 
 def search(ports: SearchPorts, request: SearchRequest, principal: Principal, live: Live | None = None) -> SearchOutcome:
@@ -133,6 +134,7 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal, liv
         took_ms=round((time.perf_counter() - started) * 1000, 2),
         nothing_relevant=not relevant,
         reason=None if passages else empty_reason(request, filled.retrievers),
+        candidates=filled.candidates,
     )
 
 

@@ -20,6 +20,7 @@ from sluice.ports.content import Blobs, Embedder, EntityExtractor, Keyring
 from sluice.ports.ledger import Ledger
 from sluice.ports.projections import GraphIndex, PassageLinks, VectorIndex
 from sluice.ports.readers import Connections, OpenSource
+from sluice.ports.telemetry import Telemetry
 from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
 from sluice.wiring.clients import (
@@ -30,6 +31,7 @@ from sluice.wiring.clients import (
     make_graph_retriever,
     make_reranker,
     make_search_cache,
+    make_telemetry,
     make_tokenizer,
     make_vectors,
     optional_pings,
@@ -74,6 +76,7 @@ class Sluice:
     The command line, the API and Airflow call operations. No operation gets this object."""
 
     guards: Mapping[str, Guard] = MappingProxyType({})  # by dependency; only while serving
+    telemetry: Telemetry | None = None  # only while serving
     search_cache: EncryptedCache | None = None  # only of the query service: a command reads the stores as they are
 
     def __init__(
@@ -95,7 +98,9 @@ class Sluice:
 
         close_proc()  # parsers run as the same user and must not read this process's memory, which holds secrets
         self.settings = settings
-        self.guards = _guards(settings, serving)
+        telemetry = make_telemetry(settings) if serving else None
+        self.telemetry: Telemetry | None = telemetry
+        self.guards = _guards(settings, serving, telemetry)
         pooled = {"pool_size": settings.pool_size, **timeouts(settings, serving)}
         ledger = make_engine(required(settings, "database_url"), **pooled)
         keys = make_engine(required(settings, "keys_database_url"), **pooled)
@@ -113,7 +118,8 @@ class Sluice:
         self.embedder: Callable[[str], Embedder] = partial(make_embedder, settings=settings, serving=serving)
         self.entities: Callable[[str], EntityExtractor | None] = make_entities
         self.gate_rules = _gate_rules(settings)  # of all collections, by suite and code
-        self._closing = [ledger.dispose, keys.dispose, vectors.close, *([graph.close] if graph else [])]
+        self._closing = [ledger.dispose, keys.dispose, vectors.close]
+        self._closing += [each.close for each in (graph, telemetry) if each is not None]
         if serving:
             self.search_cache = make_search_cache(settings)
             self._guard_ports()
@@ -410,7 +416,12 @@ class Sluice:
             return searched
         from sluice.wiring.guards import within_budget
 
-        return within_budget(searched, self.settings.search_timeout_s)
+        searched = within_budget(searched, self.settings.search_timeout_s)
+        if self.telemetry is None:
+            return searched
+        from sluice.retrieval.observed_search import observed
+
+        return observed(searched, self.telemetry)
 
     def _reranking(self) -> Reranking | None:
         from sluice.retrieval.reranking import Reranking
@@ -422,12 +433,12 @@ class Sluice:
         return Reranking(reranker, settings.reranker_candidates, settings.reranker_timeout_s)
 
 
-def _guards(settings: Settings, serving: bool) -> dict[str, Guard]:
+def _guards(settings: Settings, serving: bool, telemetry: Telemetry | None) -> dict[str, Guard]:
     if not serving:
         return {}
     from sluice.wiring.guards import make_guards
 
-    return make_guards(settings)
+    return make_guards(settings, telemetry)
 
 
 def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:

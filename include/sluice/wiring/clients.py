@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sluice.adapters.postgres.lineage import PostgresLineage
     from sluice.adapters.qdrant.index import QdrantIndex
     from sluice.adapters.qdrant.on_demand import QdrantOnDemand
+    from sluice.adapters.statsd import Statsd
     from sluice.retrieval.encrypted_cache import EncryptedCache
     from sluice.retrieval.linked_passages import GraphRetriever
 
@@ -127,6 +128,15 @@ def make_vectors(settings: Settings, serving: bool) -> QdrantIndex | QdrantOnDem
     from sluice.adapters.qdrant.on_demand import QdrantOnDemand
 
     return QdrantOnDemand(settings.qdrant_url, key, settings.qdrant_grpc_port, **timeouts(settings, serving))
+
+
+def make_telemetry(settings: Settings) -> Statsd | None:
+    """The telemetry of the query service; None where no StatsD server is named, or its name is not known."""
+    if not settings.statsd_host:
+        return None
+    from sluice.adapters.statsd import connected
+
+    return connected(settings.statsd_host, settings.statsd_port)
 
 
 def make_search_cache(settings: Settings) -> EncryptedCache | None:

@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from sluice.ports.content import Embedder
 from sluice.ports.ledger import Ledger
+from sluice.ports.telemetry import Telemetry
 from sluice.resilience import deadline
 from sluice.resilience.guard import Guard, Limits
 from sluice.resilience.guarded import guarded
@@ -24,7 +25,7 @@ KEY_WRITES = frozenset({"create", "destroy"})
 GRANT_WRITES = frozenset({"add", "revoke"})
 
 
-def make_guards(settings: Settings) -> dict[str, Guard]:
+def make_guards(settings: Settings, telemetry: Telemetry | None = None) -> dict[str, Guard]:
     """Returns the guards by the names of the dependencies in `GET /health`.
 
     The API has 16 threads for calls. No dependency but the ledger and the keys, without which nothing can be answered,
@@ -42,7 +43,16 @@ def make_guards(settings: Settings) -> dict[str, Guard]:
         EMBEDDING: Limits(calls=12, timeout_s=call_s, share=0.3, wait_s=0.25),
     }
     off = {"neo4j": settings.graph != "on", "redis": not settings.redis_url.get_secret_value()}
-    return {name: Guard(name, each) for name, each in limits.items() if not off.get(name)}
+    used = {name: each for name, each in limits.items() if not off.get(name)}
+    if telemetry is None:
+        return {name: Guard(name, each) for name, each in used.items()}
+
+    def observe(dependency: str, ms: float, failed: bool) -> None:
+        telemetry.timing(f"calls.{dependency}", ms)
+        if failed:
+            telemetry.count(f"failures.{dependency}")
+
+    return {name: Guard(name, each, observe) for name, each in used.items()}
 
 
 def is_endpoint(embedder: str) -> bool:
