@@ -25,7 +25,7 @@ TWO = "# Waders\n\n" + "The curlew probes mudflats. " * 60 + "\n\n# Terns\n\n" +
 
 
 def result(sluice: Sluice, collection: str, question: str) -> list[str]:
-    return [each.text for each in sluice.search(SearchRequest(question, collection, 50), WHO).passages]
+    return [each.text for each in sluice.search(SearchRequest(question, collection, 50, duplicates=True), WHO).passages]
 
 
 @pytest.fixture

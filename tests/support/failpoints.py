@@ -61,7 +61,8 @@ _OTHERS = {
     "where a task or a store fails": {"runs.record_error", "outbox.queued"},
     "where a budget ends": {"costs.record_exceeded"},
     "asking who may": _methods("grants"),
-    "searching": {"vectors.search"},
+    "searching": {"vectors.search", *_methods("full_text")},
+    "evaluating": {*_methods("golden"), *_methods("feedback"), *_methods("evaluations")},
     "reconciling": {
         *("outbox.locked", *_methods("reconciliation"), "blobs.walk", "blobs.modified_at"),
         *("vectors.points", "vectors.points_of", "graph.chunks", "graph.chunks_of"),

@@ -37,7 +37,6 @@ class Copies:
 
     def __init__(self, admin_url: str, app_url: str, template: str) -> None:
         self._urls, self._template = (admin_url, app_url), template
-        self._admin = psycopg.connect(libpq(_named(admin_url, "postgres")), autocommit=True)
         self._spare: Copy | None = None
 
     @contextmanager
@@ -62,16 +61,20 @@ class Copies:
     def close(self) -> None:
         if self._spare is not None:
             self._drop(self._spare)
-        self._admin.close()
 
     def _made(self) -> Copy:
         database = f"copy_{uuid4().hex[:10]}"
-        self._admin.execute(f'CREATE DATABASE "{database}" TEMPLATE "{self._template}" OWNER sluice_owner')
+        self._execute(f'CREATE DATABASE "{database}" TEMPLATE "{self._template}" OWNER sluice_owner')
         return Copy(database, engine_of(_named(self._urls[1], database)))
 
     def _drop(self, copy: Copy) -> None:
         copy.engine.dispose()
-        self._admin.execute(f'DROP DATABASE IF EXISTS "{copy.database}" WITH (FORCE)')
+        self._execute(f'DROP DATABASE IF EXISTS "{copy.database}" WITH (FORCE)')
+
+    def _execute(self, statement: str) -> None:
+        """On a connection of its own: tests restart the server."""
+        with psycopg.connect(libpq(_named(self._urls[0], "postgres")), autocommit=True) as admin:
+            admin.execute(statement)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request
 from sluice.api.app import create_app
 from sluice.encryption import Cipher, new_key
 from sluice.errors import NotFound, Unavailable
-from sluice.model.catalog import CollectionInfo
+from sluice.model.catalog import CollectionInfo, Live
 from sluice.model.evaluation import Evaluation
 from sluice.model.gates import FailedRow, GateRow, GateTotal, RunGates
 from sluice.model.generation import Generation, Profile
@@ -162,7 +162,9 @@ class PageData:
         )
         catalog = SimpleNamespace(
             lineage=self.lineage,
-            live=lambda collection, principal: (Generation(LINEAGE.run_id, collection, 3, PROFILE, "handbook__g3"), ()),
+            live=lambda collection, principal: Live(
+                Generation(LINEAGE.run_id, collection, 3, PROFILE, "handbook__g3"), (), "", LINEAGE.started_at, None
+            ),
             hydrate=lambda generation, chunk_ids, principal: [hydrated()],
             run_gates=self.run_gates,
             collections=lambda principal: [CollectionInfo(name, 3, PROFILE, 1, 3, 0) for name in self.collections],

@@ -40,20 +40,22 @@ def scratch_databases(stack: EngineStack) -> Iterator[Scratch]:
     environment = {**stack.environment, **(stack.devstack.full_environment() if stack.devstack else {})}
     suffix = uuid4().hex[:10]
     ledger, keys = f"scratch_{suffix}", f"scratch_{suffix}_keys"
-    with psycopg.connect(libpq(environment["SLUICE_POSTGRES_ADMIN_URL"]), autocommit=True) as admin:
+    admin_url = environment["SLUICE_POSTGRES_ADMIN_URL"]
+    with psycopg.connect(libpq(admin_url), autocommit=True) as admin:
         admin.execute(f'CREATE DATABASE "{ledger}" OWNER sluice_owner')
         admin.execute(f'CREATE DATABASE "{keys}" OWNER sluice_keys')
         for database in (ledger, keys):
             admin.execute(f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC')
-        try:
-            yield Scratch(
-                _to(environment["SLUICE_POSTGRES_ADMIN_URL"], ledger),
-                _to(environment["SLUICE_DATABASE_OWNER_URL"], ledger),
-                _to(environment["SLUICE_DATABASE_URL"], ledger),
-                _to(environment["SLUICE_DATABASE_ANALYST_URL"], ledger),
-                _to(environment["SLUICE_KEYS_DATABASE_URL"], keys),
-            )
-        finally:
+    try:
+        yield Scratch(
+            _to(admin_url, ledger),
+            _to(environment["SLUICE_DATABASE_OWNER_URL"], ledger),
+            _to(environment["SLUICE_DATABASE_URL"], ledger),
+            _to(environment["SLUICE_DATABASE_ANALYST_URL"], ledger),
+            _to(environment["SLUICE_KEYS_DATABASE_URL"], keys),
+        )
+    finally:  # on a new connection: tests restart the server
+        with psycopg.connect(libpq(admin_url), autocommit=True) as admin:
             for database in (ledger, keys):
                 admin.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
