@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
+from sluice.adapters.postgres import entities
 from sluice.errors import Busy, Terminal
 from sluice.model.run import Counts, Run
 from sluice.model.scan import WorkItem
@@ -375,6 +377,32 @@ def test_an_entity_goes_with_a_version_that_was_never_active(db: LedgerDatabase,
         "remove_documents": lambda: db.ledger.versions.remove(run, [item.document_id]),
     }
     calls[ending]()
+    assert db.entities(source.spec.tenant) == set()
+
+
+def test_two_transactions_delete_the_last_two_mentions_of_an_entity(db: LedgerDatabase) -> None:
+    """Neither may rely on the mention that the other is about to delete."""
+    source = opened(db)
+    a, b = scanned(db, started(db, source), entry("a"), entry("b"))
+    shared = uuid4()
+    mentioning(db, source, a, shared)
+    mentioning(db, source, b, shared)
+    delete = text("""DELETE FROM mentions WHERE version_id IN
+                     (SELECT version_id FROM versions WHERE document_id = :id)""")
+
+    def second() -> None:
+        with db.engine.begin() as other:
+            other.execute(delete, {"id": b.document_id})
+            entities.forget(other, [shared])
+
+    with ThreadPoolExecutor(1) as pool:
+        with db.engine.begin() as first:
+            first.execute(delete, {"id": a.document_id})
+            entities.forget(first, [shared])
+            waiting = pool.submit(second)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=1)
+        waiting.result(timeout=10)
     assert db.entities(source.spec.tenant) == set()
 
 

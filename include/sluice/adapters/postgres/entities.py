@@ -1,8 +1,10 @@
 """Entities: added when a chunk mentions them, deleted when no chunk does.
 
-A transaction that mentions an entity locks its row FOR KEY SHARE until it ends. A transaction that deletes one locks it
-FOR UPDATE before its last check for mentions, so neither can miss the other. Deletion is the last step of its
-transaction, and both lock in the order of ids, so they never deadlock.
+A transaction that mentions an entity locks its row FOR KEY SHARE until it ends. A transaction that has deleted mentions
+locks their entities FOR NO KEY UPDATE: of two that delete the last two mentions of an entity, the second waits and then
+sees that none is left. It locks an entity without mentions FOR UPDATE before its last check, so it waits for a
+transaction that adds a mention. All lock in the order of ids. Deletion is the last step of a transaction; one that also
+mentions entities deletes first.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ _ADD = text("""
 _HOLD = text(f"SELECT entity_id FROM entities WHERE entity_id = {IDS} ORDER BY entity_id FOR KEY SHARE")
 MENTIONED = text(f"SELECT DISTINCT entity_id FROM mentions WHERE version_id = {IDS}")
 _UNMENTIONED = "NOT EXISTS (SELECT FROM mentions m WHERE m.entity_id = e.entity_id OFFSET 0)"
-ORPHANS = text(f"""
+_TAKE = text(f"SELECT entity_id FROM entities WHERE entity_id = {IDS} ORDER BY entity_id FOR NO KEY UPDATE")
+_ORPHANS = text(f"""
     SELECT e.entity_id FROM entities e WHERE e.entity_id = {IDS} AND {_UNMENTIONED} ORDER BY e.entity_id FOR UPDATE
 """)
 _DELETE = text(f"DELETE FROM entities e WHERE e.entity_id = {IDS} AND {_UNMENTIONED}")
@@ -50,6 +53,10 @@ def mentioned(connection: Connection, version_ids: Sequence[UUID]) -> list[UUID]
 
 
 def forget(connection: Connection, entity_ids: Sequence[UUID]) -> None:
-    """Deletes the entities that no chunk mentions any more. Call it as the last step of a transaction."""
-    if entity_ids and (orphans := list(connection.execute(ORPHANS, {"ids": list(entity_ids)}).scalars())):
+    """Deletes the entities that no chunk mentions any more. Call it as the last step of a transaction, or before
+    `add`."""
+    if not entity_ids:
+        return
+    held = list(connection.execute(_TAKE, {"ids": list(entity_ids)}).scalars())
+    if orphans := list(connection.execute(_ORPHANS, {"ids": held}).scalars()):
         connection.execute(_DELETE, {"ids": orphans})

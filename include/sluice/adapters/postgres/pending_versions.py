@@ -90,7 +90,7 @@ def superseded_documents(connection: Connection, run: Run, document_ids: Sequenc
 
 def drop_pending(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
     """Deletes pending versions and queues the removal of their chunks from the projections, except chunks that are
-    served. Returns the entities that they mentioned; pass these to `entities.forget` at the end."""
+    served. Returns the entities that they mentioned; pass these to `entities.forget`."""
     return drop(connection, list(connection.execute(PENDING_OF, run_values(run, document_ids)).scalars()))
 
 

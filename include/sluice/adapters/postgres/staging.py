@@ -55,7 +55,7 @@ def stage(connection: Connection, run: Run, versions: Sequence[EncryptedVersion]
     ids = [version.document_id for version in versions]
     wanted = set(current(connection, run, ids))
     versions = [version for version in versions if version.document_id in wanted]
-    unmentioned = drop_pending(connection, run, list(wanted))
+    entities.forget(connection, drop_pending(connection, run, list(wanted)))
     versions = _unsettled(connection, versions)
     entities.add(connection, run.source.spec.tenant, _kinds(versions))
     with driver(connection).cursor() as cursor:
@@ -67,7 +67,6 @@ def stage(connection: Connection, run: Run, versions: Sequence[EncryptedVersion]
     # Before the points are written: questions must be analysed in a language as soon as a point is.
     codes = sorted({each.language for each in versions if each.language})
     connection.execute(_LANGUAGES, {**values_of(run.source.generation), "codes": codes})
-    entities.forget(connection, unmentioned)
     return set(ids) - wanted
 
 
