@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+from sqlalchemy import Connection
 
+from sluice.adapters.postgres.golden import FORGET_DOCUMENTS
 from sluice.errors import BadRequest, NotFound
 from sluice.maintenance.evaluation import recorded_gate
 from sluice.model.evaluation import FUSED, Comparison, Evaluation, RetrieverScores
@@ -158,6 +160,17 @@ def test_deleting_a_document_removes_what_names_it(place: Place, db: LedgerDatab
     assert only_a.question_id in db.ledger.pruning.keyed(later, 100_000), "its key is destroyed by prune"
     db.ledger.pruning.key_destroyed([only_a.question_id, both.question_id])
     assert set(place.golden.of_tenant(place.generation, place.tenant)) == {both.question_id, unknown.question_id}
+
+
+def test_a_question_goes_when_its_last_two_documents_are_deleted_at_once(place: Place, db: LedgerDatabase) -> None:
+    place.add(query(Judgement("a", 1.0, place.a), Judgement("b", 1.0, place.b)))
+
+    def forget(connection: Connection, document_id: UUID) -> None:
+        for statement in FORGET_DOCUMENTS:
+            connection.execute(statement, {"ids": [document_id]})
+
+    db.overlapping(lambda connection: forget(connection, place.a), lambda connection: forget(connection, place.b))
+    assert place.queries() == {}
 
 
 def test_nothing_of_a_tenant_stays_and_nothing_of_another_goes(place: Place, db: LedgerDatabase) -> None:

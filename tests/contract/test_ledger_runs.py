@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities
 from sluice.errors import Busy, Terminal
@@ -390,19 +390,11 @@ def test_two_transactions_delete_the_last_two_mentions_of_an_entity(db: LedgerDa
     delete = text("""DELETE FROM mentions WHERE version_id IN
                      (SELECT version_id FROM versions WHERE document_id = :id)""")
 
-    def second() -> None:
-        with db.engine.begin() as other:
-            other.execute(delete, {"id": b.document_id})
-            entities.forget(other, [shared])
+    def forget(connection: Connection, item: WorkItem) -> None:
+        connection.execute(delete, {"id": item.document_id})
+        entities.forget(connection, [shared])
 
-    with ThreadPoolExecutor(1) as pool:
-        with db.engine.begin() as first:
-            first.execute(delete, {"id": a.document_id})
-            entities.forget(first, [shared])
-            waiting = pool.submit(second)
-            with pytest.raises(TimeoutError):
-                waiting.result(timeout=1)
-        waiting.result(timeout=10)
+    db.overlapping(lambda connection: forget(connection, a), lambda connection: forget(connection, b))
     assert db.entities(source.spec.tenant) == set()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any
@@ -12,7 +13,8 @@ from uuid import UUID, uuid4, uuid5
 from zlib import crc32
 
 import numpy as np
-from sqlalchemy import Engine, TextClause, text
+import pytest
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from sluice.adapters.postgres.catalog import PostgresCatalog
 from sluice.adapters.postgres.engine import make_engine
@@ -59,6 +61,21 @@ class LedgerDatabase:
         with self.engine.begin() as connection:
             result = [tuple(row) for row in connection.execute(text(statement), values)]
         return [row[0] if len(row) == 1 else row for row in result]
+
+    def overlapping(self, first: Callable[[Connection], object], second: Callable[[Connection], object]) -> None:
+        """Begins the second's transaction before the first's ends, and asserts that the second waits for it."""
+
+        def begin_second() -> None:
+            with self.engine.begin() as connection:
+                second(connection)
+
+        with ThreadPoolExecutor(1) as pool:
+            with self.engine.begin() as connection:
+                first(connection)
+                waiting = pool.submit(begin_second)
+                with pytest.raises(TimeoutError):
+                    waiting.result(timeout=1)
+            waiting.result(timeout=10)
 
     def expire(self, document_id: UUID) -> None:
         self.execute("UPDATE documents SET expires_at = now() WHERE document_id = :id", id=document_id)

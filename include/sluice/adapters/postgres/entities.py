@@ -27,7 +27,7 @@ _HOLD = text(f"SELECT entity_id FROM entities WHERE entity_id = {IDS} ORDER BY e
 MENTIONED = text(f"SELECT DISTINCT entity_id FROM mentions WHERE version_id = {IDS}")
 _UNMENTIONED = "NOT EXISTS (SELECT FROM mentions m WHERE m.entity_id = e.entity_id OFFSET 0)"
 _TAKE = text(f"SELECT entity_id FROM entities WHERE entity_id = {IDS} ORDER BY entity_id FOR NO KEY UPDATE")
-_ORPHANS = text(f"""
+ORPHANS = text(f"""
     SELECT e.entity_id FROM entities e WHERE e.entity_id = {IDS} AND {_UNMENTIONED} ORDER BY e.entity_id FOR UPDATE
 """)
 _DELETE = text(f"DELETE FROM entities e WHERE e.entity_id = {IDS} AND {_UNMENTIONED}")
@@ -58,5 +58,5 @@ def forget(connection: Connection, entity_ids: Sequence[UUID]) -> None:
     if not entity_ids:
         return
     held = list(connection.execute(_TAKE, {"ids": list(entity_ids)}).scalars())
-    if orphans := list(connection.execute(_ORPHANS, {"ids": held}).scalars()):
+    if orphans := list(connection.execute(ORPHANS, {"ids": held}).scalars()):
         connection.execute(_DELETE, {"ids": orphans})

@@ -105,8 +105,14 @@ _DROP_TENANT = tuple(
         ("evaluations", _OWN),
     )
 )
-# Of documents that are deleted: their judgements, questions of golden sets that have no other one, their feedback.
+# Of documents that are deleted: their judgements, questions of golden sets that have no other one, their feedback. The
+# lock: of two that delete the last two judgements of a question, the second waits, and sees that none is left.
 FORGET_DOCUMENTS = (
+    text("""
+        SELECT q.question_id FROM golden_queries q WHERE (q.golden_set_id, q.question_id) IN (
+            SELECT golden_set_id, question_id FROM golden_judgements WHERE document_id = ANY(CAST(:ids AS uuid[])))
+        ORDER BY q.golden_set_id, q.question_id FOR UPDATE
+    """),
     text("""
         WITH gone AS (
             DELETE FROM golden_judgements WHERE document_id = ANY(CAST(:ids AS uuid[]))
