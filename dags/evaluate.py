@@ -7,8 +7,9 @@ users search), and each one alone. The results are kept in the ledger. The page 
 history, and so does `GET /sluice/api/v1/collections/{collection}/evaluations`.
 
 The DAG runs after each ingest, for the collection that was ingested, and on demand. `plan` chooses the golden sets,
-`measure` is mapped over them, and `report` lists the results. A collection without a golden set is skipped; the note
-and the log of `plan` say so. If an ingest changed nothing and the golden set is the same, it is not evaluated again.
+`learn` fits the weights of search to them, `measure` is mapped over them, and `report` lists the results. A collection
+without a golden set is skipped; the note and the log of `plan` say so. If an ingest changed nothing and the golden set
+is the same, it is not evaluated again.
 
 | param | unit | meaning |
 |---|---|---|
@@ -17,11 +18,16 @@ and the log of `plan` say so. If an ingest changed nothing and the golden set is
 | golden_set | name | only sets of this name; empty: all |
 | top_k | passages | of each search. A document ranks as its best passage |
 | accept_drop | yes/no | take the results as the new level, even if the quality dropped |
+| learn_weights | yes/no | learn the weights of search before measuring |
 
 A run after an ingest has the defaults. The note of a run has the result, or the number of evaluated golden sets.
 
 **Golden sets** are made with `sluice golden import` or `sluice golden add`, and from feedback of callers
 (docs/evaluation.md).
+
+**Weights.** A collection with at least 30 judged questions gets weights of its own: the share of similarity against
+words, and what pairs of words and similar passages count. They are used only if they are better on questions that they
+were not fitted to, by more than chance explains. `sluice tune --reset` returns to the default.
 
 **When the quality drops**, the check `quality_drop` reports it: a warning in the gate results of the last run that
 changed the collection, in lineage and on the page, and a message to `SLUICE_NOTIFY_URL` (event
@@ -95,6 +101,12 @@ PARAMS = {
         title="Accept a drop",
         description_md="Compare later results with this one, even if the quality dropped. Off: a drop is reported",
     ),
+    "learn_weights": switch(
+        True,
+        title="Learn weights",
+        description_md="Fit the weights of search to the golden sets of changed collections first, and use them where "
+        "they are better on questions that were left out",
+    ),
 }
 
 
@@ -125,6 +137,11 @@ def sluice_evaluate() -> None:
         events = ingest_all.events(dag_run, triggering_asset_events.get(DOCUMENTS, []), inlet_events[DOCUMENTS])
         return evaluate.plan(params, dag_run, ti, events)
 
+    @task(pool="sluice_default", multiple_outputs=False)
+    def learn(elements: Any, params: Any = None) -> list:
+        """Fits the weights of search to the golden sets, and uses them where they are better."""
+        return evaluate.learn(elements, params)
+
     @task(
         pool="sluice_default",
         multiple_outputs=False,
@@ -136,13 +153,15 @@ def sluice_evaluate() -> None:
         return evaluate.measure(element, params, dag_run)
 
     @task(pool="sluice_default", multiple_outputs=False, trigger_rule=TriggerRule.NONE_FAILED)
-    def report(measured: Any, ti: Any = None) -> dict:
-        """Lists the results, and the collections that were skipped."""
-        return evaluate.report(measured, ti)
+    def report(measured: Any, learned: Any, ti: Any = None) -> dict:
+        """Lists the results, new weights, and the collections that were skipped."""
+        return evaluate.report(measured, learned, ti)
 
     planned: Any = plan()
+    learned: Any = learn(planned)
     measured: Any = measure.expand(element=planned)
-    reported: Any = report(measured)
+    learned >> measured
+    reported: Any = report(measured, learned)
     planned.operator.operator_extra_links = reported.operator.operator_extra_links = (links.Evaluations(),)
 
 

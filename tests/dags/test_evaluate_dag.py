@@ -177,6 +177,6 @@ def test_an_unchanged_collection_is_told_as_such(dags: Any, sluice: Any, golden:
     assert first["result"] == "passed"
     again = evaluate.measure({**element, "changed": False}, DEFAULTS, dag_run)
     assert again["result"] == "unchanged"
-    report = evaluate.report([first, again], SimpleNamespace(xcom_pull=lambda **_: []))
+    report = evaluate.report([first, again], [], SimpleNamespace(xcom_pull=lambda **_: []))
     assert report["unchanged"] == [element["title"]] and len(report["evaluated"]) == 1
     assert len(history(sluice, name)) == 1

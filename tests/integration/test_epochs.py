@@ -20,6 +20,7 @@ from sluice.model.retention import Retention, RetentionScope
 from sluice.model.run import Run
 from sluice.model.scan import WorkItem
 from sluice.model.source import Schedule, Source
+from sluice.model.weights import LearnedWeights, Weights
 from support.engines import EngineStack
 from support.ledger_rows import (
     LedgerDatabase,
@@ -127,6 +128,25 @@ def reconcile(ground: Ground) -> None:
     assert ground.db.ledger.reconciliation.record(ground.source.generation, datetime.now(UTC), True, {})
 
 
+def learn(ground: Ground, weights: Weights = Weights(0.3)) -> None:
+    learned = LearnedWeights(weights, 40, 0.02, 0.01)
+    ground.db.ledger.evaluations.learn_weights(ground.source.generation, ground.source.spec.tenant, learned)
+
+
+def relearn(ground: Ground) -> None:
+    learn(ground)
+    before = ground.epoch()
+    learn(ground, Weights(0.7))
+    assert ground.epoch() != before
+
+
+def forget(ground: Ground) -> None:
+    learn(ground)
+    before = ground.epoch()
+    ground.db.ledger.evaluations.forget_weights(ground.source.generation, ground.source.spec.tenant)
+    assert ground.epoch() != before
+
+
 def rename(ground: Ground) -> None:
     ground.scan(replace(entry("z"), previous_name="a"), entry("b"))
 
@@ -149,6 +169,9 @@ OPERATIONS: dict[str, Callable[[Ground], object]] = {
     "removal of the source": lambda g: g.db.ledger.sources.remove(started(g.db, g.source, "purge")),
     "points deleted": drain,
     "points repaired": reconcile,
+    "learned weights": lambda g: learn(g),
+    "other weights": lambda g: relearn(g),
+    "the default weights again": lambda g: forget(g),
 }
 
 
@@ -232,6 +255,13 @@ STATEMENTS = [
         "VALUES (:c, 1, now(), true, '{}')",
     ),
     ("outbox_delete_epoch", "DELETE FROM outbox WHERE document_id = :d"),
+    (
+        "search_weights_insert_epoch",
+        "INSERT INTO search_weights (collection_id, generation, tenant_id, dense, pairs, resemblance, queries, gain, p)"
+        " SELECT :c, 2, tenant_id, 0.5, 0.2, 0, 30, 0.1, 0.01 FROM sources WHERE source_id = :s",
+    ),
+    ("search_weights_update_epoch", "UPDATE search_weights SET dense = 0.4 WHERE collection_id = :c"),
+    ("search_weights_delete_epoch", "DELETE FROM search_weights WHERE collection_id = :c"),
 ]
 
 
@@ -239,6 +269,8 @@ STATEMENTS = [
 def test_each_trigger_alone_notices_its_statement(ground: Ground, trigger: str, statement: str) -> None:
     if trigger == "outbox_delete_epoch":
         edit(ground)
+    if trigger in ("search_weights_update_epoch", "search_weights_delete_epoch"):
+        learn(ground)
     before = ground.epoch()
     tables = triggers(ground.owner)
     with ground.owner.connect() as connection, connection.begin() as transaction:  # rolled back

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from sluice.cli import app
 from sluice.maintenance.evaluation import EvaluationRequest
 from sluice.model.evaluation import FUSED
 from sluice.model.generation import Generation
+from sluice.model.grants import Principal
+from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
+from sluice.model.weights import DEFAULT, LearnedWeights, Weights
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
 from support.agreement import Stores
 from support.engines import EngineStack
+from support.ledger_rows import LedgerDatabase, opened
 
 BIRDS = (
     *("albatross", "bittern", "cormorant", "dunlin", "egret", "falcon", "gannet", "heron", "ibis"),
@@ -220,3 +225,55 @@ def test_an_unchanged_collection_is_not_evaluated_again(ingested: Sluice, run: A
     assert ingested.evaluation.evaluate(unchanged) is None
     run("golden", "add", "which bird is large", "--external-id", "albatross.md", "-c", name)
     assert ingested.evaluation.evaluate(unchanged) is not None, "the golden set has changed"
+
+
+def test_weights_are_learned_where_they_help(
+    make_sluice: Callable[..., Sluice], run: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
+    """Short documents resemble every question more than its answer does, which alone has its rarest word."""
+    folder = tmp_path / "numbered"
+    folder.mkdir()
+    words = [f"{bird}{place}" for bird in BIRDS for place in ("north", "south")]
+    for word in words:
+        text = f"The {word} moves inland when winter comes, feeds along rivers, and returns late each year.\n"
+        (folder / f"{word}.md").write_text(text)
+    for place in ("coast", "cliff", "marsh", "island"):
+        (folder / f"{place}.md").write_text(f"Does it nest on {place} in spring?\n")
+    sluice = make_sluice([tmp_path], graph="off")
+    sluice.ingestion.ingest(IngestRequest(SourceSpec(folder.as_uri(), name)))
+    path = tmp_path / "numbered.csv"
+    rows = "".join(f"does {word} nest on coast in spring,{word}.md\n" for word in words)
+    path.write_text(f"query,external_id\n{rows}")
+
+    few = run("tune", "-c", name)
+    assert (few["questions"], few["changed"], few["learned"]) == (0, False, None)
+    run("golden", "import", str(path), "-c", name)
+    before = run("eval", "--golden", "default", "-c", name)["ndcg@10"]
+    tuned = run("tune", "-c", name)
+    assert tuned["changed"] and tuned["weights"]["dense"] < tuned["before"]["dense"]
+    assert tuned["learned"]["gain"] > 0 and tuned["learned"]["p"] < 0.05
+    assert run("eval", "--golden", "default", "-c", name)["ndcg@10"] > before
+    generation = generation_of(sluice, name)
+    stored = sluice.ledger.evaluations.weights(generation, "default")
+    assert stored is not None and stored.weights.to_json() == tuned["weights"] and stored.learned_at is not None
+
+    assert run("tune", "-c", name)["weights"] == tuned["weights"], "what is used stays unless others are better"
+    assert run("tune", "-c", name, "--reset")["changed"]
+    assert sluice.ledger.evaluations.weights(generation, "default") is None
+    assert run("eval", "--golden", "default", "-c", name)["ndcg@10"] == before
+
+
+def test_weights_are_those_of_the_tenant(ingested: Sluice, name: str) -> None:
+    """Judgements of one tenant change nothing that another tenant finds in the same collection."""
+    generation = generation_of(ingested, name)
+    reader = Principal("ann", "default", frozenset({"*"}))
+    learned = LearnedWeights(Weights(0.3, 0.1, 0.4), 40, 0.02, 0.01)
+    ingested.ledger.evaluations.learn_weights(generation, "default", learned)
+    assert ingested.catalog.live(name, reader).weights == learned.weights
+    found = ingested.search(SearchRequest("where does the heron nest", name), reader)
+    assert found.degraded == () and found.passages
+    other = f"{name}b"
+    opened(LedgerDatabase(ingested.catalog._engine), SourceSpec("file:///b", name, tenant=other))  # type: ignore[attr-defined]
+    assert ingested.catalog.live(name, replace(reader, tenant=other)).weights == DEFAULT
+    ingested.golden.remove_all(generation, "default")
+    assert ingested.ledger.evaluations.weights(generation, "default") is None

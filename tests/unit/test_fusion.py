@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from sluice.model.search import VECTOR_RETRIEVERS, Candidate, Retriever
-from sluice.retrieval.fusion import DENSE_SHARE, Scale, dense_share
+from sluice.model.weights import DENSE_SHARE
+from sluice.retrieval.fusion import Scale, foreign_share
 
 
 def candidate(number: int, **scores: float) -> Candidate:
@@ -91,4 +92,5 @@ def test_a_passage_that_was_deleted_meanwhile_is_left_out() -> None:
 def test_similarities_of_an_english_embedder_count_less_in_other_scripts(
     embedder: str, question: str, less: bool
 ) -> None:
-    assert (dense_share(embedder, question) < DENSE_SHARE) is less
+    share = foreign_share(embedder, question)
+    assert (share is not None and share < DENSE_SHARE) is less

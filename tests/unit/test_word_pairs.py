@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from sluice.model.passage import Passage
-from sluice.retrieval.word_pairs import SHARE, by_word_pairs
+from sluice.model.weights import WORD_PAIRS
+from sluice.retrieval.word_pairs import by_word_pairs
 
 NUMBERS: dict[str, int] = {}
 TOGETHER = "the lift coefficient of a wing"
@@ -26,7 +27,7 @@ def passage(number: int, text: str, score: float = 0.5, title: str = "") -> Pass
 
 
 def order(passages: Sequence[Passage], question: str = "what is the lift of coefficient") -> list[int]:
-    return [each.chunk_id.int for each in by_word_pairs(passages, question, terms)]
+    return [each.chunk_id.int for each in by_word_pairs(passages, question, terms, WORD_PAIRS)]
 
 
 def test_words_together_come_before_words_apart() -> None:
@@ -38,9 +39,9 @@ def test_a_title_counts_and_either_order_counts() -> None:
     assert order([passage(1, APART), passage(2, "of planes", title="coefficient and lift")]) == [2, 1]
 
 
-def test_all_pairs_are_worth_the_share() -> None:
-    both = by_word_pairs([passage(1, "lift coefficient wing"), passage(2, APART)], "lift coefficient wing", terms)
-    assert both[0].score == pytest.approx(0.5 + SHARE)
+def test_all_pairs_are_worth_the_weight() -> None:
+    both = by_word_pairs([passage(1, "lift coefficient wing"), passage(2, APART)], "lift coefficient wing", terms, 0.3)
+    assert both[0].score == pytest.approx(0.5 + 0.3)
     assert both[1].score == 0.5
 
 

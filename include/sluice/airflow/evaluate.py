@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sluice.airflow import dependencies, notify, permission
-from sluice.errors import Terminal
+from sluice.errors import BadRequest, NotFound, Terminal
 
 if TYPE_CHECKING:
     from sluice.model.evaluation import Evaluation
@@ -52,6 +52,24 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
     return elements[:MAX_SETS]
 
 
+def learn(elements: Iterable[Json] | None, params: Mapping[str, Any]) -> list[str]:
+    """Learns the weights of search of the collections that have changed. Returns in words what is new."""
+    if not params["learn_weights"]:
+        return []
+    places = dict.fromkeys((each["tenant"], each["collection"]) for each in elements or () if each["changed"])
+    changed: list[str] = []
+    with dependencies.opened() as sluice:
+        for tenant, collection in places:
+            try:
+                tuned = sluice.tuning.learn(tenant, collection)
+            except (BadRequest, NotFound) as error:
+                log.warning("sluice: no weights learned for %s: %s", collection, error)
+                continue
+            log.info("sluice: %s", tuned.in_words())
+            changed += [tuned.in_words()] if tuned.changed else []
+    return changed
+
+
 def measure(element: Json, params: Mapping[str, Any], dag_run: Any) -> Json:
     """Evaluates one golden set, and records and reports a drop. Raises Terminal if the quality dropped and the check
     blocks."""
@@ -84,14 +102,15 @@ def measure(element: Json, params: Mapping[str, Any], dag_run: Any) -> Json:
     return {"title": element["title"], "result": result, "words": words}
 
 
-def report(measured: Iterable[Json] | None, ti: Any) -> Json:
-    """The results in words, and the reasons of skipped collections."""
+def report(measured: Iterable[Json] | None, learned: Iterable[str] | None, ti: Any) -> Json:
+    """The results and new weights in words, and the reasons of skipped collections."""
     skipped = ti.xcom_pull(task_ids="plan", key=SKIPPED) or []
     results = list(measured or ())
     counts = {
         "evaluated": [each["words"] for each in results if each["result"] != "unchanged"],
         "unchanged": [each["title"] for each in results if each["result"] == "unchanged"],
         "warnings": [each["words"] for each in results if each["result"] == "warning"],
+        "weights": list(learned or ()),
         "skipped": list(skipped),
     }
     log.info("sluice: %s", json.dumps(counts))

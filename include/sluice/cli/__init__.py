@@ -53,6 +53,7 @@ def root(
 for command in (documents.ingest, documents.search, operating.status, operating.reconcile, operating.doctor):
     app.command()(command)
 app.command(name="eval")(evaluation.evaluate)
+app.command()(evaluation.tune)
 for other in (operating.migrate, access.grant, access.revoke, retention.purge, retention.prune):
     app.command()(other)
 app.add_typer(access.app, name="access")

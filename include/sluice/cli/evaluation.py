@@ -1,4 +1,4 @@
-"""The command eval: the quality of search on judged questions."""
+"""The commands eval and tune: the quality of search on judged questions, and weights that are learned from them."""
 
 from __future__ import annotations
 
@@ -55,6 +55,19 @@ def evaluate(
     tell(_json(result, saved=save), json_, *lines)
     failed = result.comparison is not None and result.comparison.result == "failed"
     raise typer.Exit(FAILED if failed else OK)
+
+
+def tune(
+    collection: Collection = "docs",
+    tenant: Tenant = "default",
+    reset: Annotated[bool, typer.Option("--reset", help="Return to the default weights; learn nothing.")] = False,
+    json_: Json = False,
+) -> None:
+    """Learn the weights of search from the collection's golden sets, and use them if they are better on questions that
+    were left out."""
+    with opened() as sluice:
+        result = sluice.tuning.reset(tenant, collection) if reset else sluice.tuning.learn(tenant, collection)
+    tell(result.to_json(), json_, result.in_words())
 
 
 def _json(result: Evaluation, *, saved: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sluice.model.generation import Generation, Profile
+from sluice.model.weights import DEFAULT, Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Live:
     """What a principal may search in a collection, as the ledger says at `read_at` (the ledger's clock).
 
     `epoch` differs from that of another read if a search may return something else since then: it changes in the
-    transactions that change documents, versions, access or retention. Time alone does not change it, hence
+    transactions that change documents, versions, access, retention or weights. Time alone does not change it, hence
     `next_expiry`.
     """
 
@@ -24,6 +25,7 @@ class Live:
     epoch: str
     read_at: datetime
     next_expiry: datetime | None  # of any document of these sources, after `read_at`; None: none expires
+    weights: Weights = DEFAULT  # of the tenant's searches
 
 
 @dataclass(frozen=True, slots=True)

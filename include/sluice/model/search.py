@@ -14,7 +14,17 @@ RETRIEVERS: tuple[Retriever, ...] = get_args(Retriever)
 VECTOR_RETRIEVERS: tuple[Retriever, ...] = ("dense", "sparse")
 
 Degradation = Literal[
-    "dense", "graph", "full_text", "terms", "filters", "refill", "rerank", "diversity", "context", "cache"
+    "dense",
+    "graph",
+    "full_text",
+    "terms",
+    "filters",
+    "refill",
+    "resemblance",
+    "rerank",
+    "diversity",
+    "context",
+    "cache",
 ]
 """A retriever or a step of a search that was lost, replaced or left incomplete."""
 DEGRADATIONS: Mapping[Degradation, str] = {
@@ -24,6 +34,7 @@ DEGRADATIONS: Mapping[Degradation, str] = {
     "terms": "the full text lacks chunks that an older release loaded, until `sluice reconcile --repair`",
     "filters": "the filters were applied to the best candidates only, so passages may be missing",
     "refill": "more passages may exist than were examined",
+    "resemblance": "learned weights of similar passages were not used, because Qdrant did not return their vectors",
     "rerank": "the passages were not reranked: the reranker failed or did not answer in time",
     "diversity": "the passages are in the order of relevance, because Qdrant did not return their vectors",
     "context": "passages whose documents were changed meanwhile have no context",

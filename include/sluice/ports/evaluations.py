@@ -8,10 +8,11 @@ from uuid import UUID
 from sluice.model.evaluation import Evaluation
 from sluice.model.gates import GateResult
 from sluice.model.generation import Generation
+from sluice.model.weights import LearnedWeights
 
 
 class Evaluations(Protocol):
-    """The history of a collection's evaluations."""
+    """The history of a collection's evaluations, and the weights that were learned from its golden sets."""
 
     def last_run(self, generation: Generation, tenant: str) -> UUID | None:
         """Returns the tenant's run that succeeded last in this generation; None: there is none."""
@@ -35,3 +36,12 @@ class Evaluations(Protocol):
     ) -> list[Evaluation]:
         """Returns evaluations without the scores of each question, the last first. `before`: the last id of the
         previous page."""
+
+    def weights(self, generation: Generation, tenant: str) -> LearnedWeights | None:
+        """Returns the learned weights of the tenant's searches; None: they have the default weights."""
+
+    def learn_weights(self, generation: Generation, tenant: str, learned: LearnedWeights) -> None:
+        """Stores weights in place of former ones. Searches use them at once."""
+
+    def forget_weights(self, generation: Generation, tenant: str) -> None:
+        """Returns to the default weights."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from uuid import UUID
-
-import numpy as np
 
 from sluice.errors import BadRequest
-from sluice.model.chunk import Vector
 from sluice.model.generation import Generation
 from sluice.model.passage import Passage
 from sluice.model.search import Degradation, SearchRequest
+from sluice.model.weights import Weights
 from sluice.ports.projections import VectorIndex
 from sluice.retrieval.candidates import attempted
 from sluice.retrieval.diversity import marginal_order
+from sluice.retrieval.filling import Filled
 from sluice.retrieval.reranking import Reranking
+from sluice.retrieval.search_ports import SearchPorts
+from sluice.retrieval.similar_passages import POOL as SIMILAR_POOL
+from sluice.retrieval.similar_passages import by_similar, vectors_of
+from sluice.retrieval.word_pairs import by_word_pairs
 
 DIVERSE_POOL = 50  # passages from which a diverse result is chosen
 
@@ -30,10 +32,34 @@ def reranking_of(reranking: Reranking | None, request: SearchRequest) -> Reranki
     return None if request.rerank is False else reranking
 
 
-def pool_size(request: SearchRequest, reranking: Reranking | None) -> int:
+def pool_size(request: SearchRequest, reranking: Reranking | None, weights: Weights) -> int:
     """Returns how many passages to read, so that the result can be chosen from them; at least `top_k`."""
     scored = reranking.candidates if reranking else 0
-    return max(request.top_k, scored, DIVERSE_POOL if request.diversity else 0)
+    similar = SIMILAR_POOL if weights.resemblance else 0
+    return max(request.top_k, scored, similar, DIVERSE_POOL if request.diversity else 0)
+
+
+def weighted(
+    ports: SearchPorts,
+    generation: Generation,
+    filled: Filled,
+    question: str,
+    tenant: str,
+    weights: Weights,
+) -> tuple[list[Passage], tuple[Degradation, ...]]:
+    """Returns the passages with the scores of pairs of words and of similar passages added, best first, and the step
+    that failed (`resemblance`)."""
+    index_key = ports.keyring.index_key(tenant)
+    passages = by_word_pairs(
+        filled.passages, question, lambda text: ports.term_sequence(text, index_key), weights.pairs
+    )
+    if not weights.resemblance or len(passages) < 2 or "full_text" in filled.degraded:
+        return passages, ()
+    smoothed, lost = attempted(
+        lambda: by_similar(passages, vectors_of(ports.vectors, generation, passages), weights.resemblance),
+        "resemblance",
+    )
+    return smoothed or passages, lost
 
 
 def arranged(
@@ -59,17 +85,9 @@ def arranged(
 def _diverse(
     vectors: VectorIndex, generation: Generation, request: SearchRequest, passages: Sequence[Passage]
 ) -> list[Passage]:
-    points = vectors.points_of(generation, [each.chunk_id for each in passages], vectors=True)
-    known = {point.chunk_id: point.dense for point in points if point.dense is not None}
-    matrix = _matrix(passages, known, generation.profile.dim)
+    matrix = vectors_of(vectors, generation, passages)
     order = marginal_order(_relevance(passages), matrix, request.diversity, len(passages))
     return [passages[place] for place in order]
-
-
-def _matrix(passages: Sequence[Passage], known: Mapping[UUID, Vector], dim: int) -> Vector:
-    """Returns (n, dim). A passage whose point was deleted meanwhile resembles nothing."""
-    nothing = np.zeros(dim, np.float32)
-    return np.stack([known.get(each.chunk_id, nothing) for each in passages])
 
 
 def _relevance(passages: Sequence[Passage]) -> list[float]:

@@ -15,7 +15,7 @@ from sluice.model.passage import Passage
 from sluice.model.search import Candidate, Degradation, Retriever, VectorQuery
 from sluice.resilience import deadline
 from sluice.retrieval.candidates import Found, attempted, find, incomplete
-from sluice.retrieval.fusion import Scale, dense_share
+from sluice.retrieval.fusion import Scale
 from sluice.retrieval.linked_passages import FIRST_PASSAGES
 from sluice.retrieval.near_duplicates import distinct
 from sluice.retrieval.passages import Passages
@@ -29,8 +29,8 @@ MAX_CANDIDATES = 5000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Number of passages, number to choose from, whether near-duplicates count, the filters, the lowest similarity, and
-    whether only linked passages are wanted."""
+    """Number of passages, number to choose from, whether near-duplicates count, the filters, the lowest similarity, the
+    question, the dense retriever's share of the fused score, and whether only linked passages are wanted."""
 
     count: int
     pool: int
@@ -38,6 +38,7 @@ class Wanted:
     conditions: Sequence[Condition]  # also compared with the ledger's metadata: the index may lag behind it
     min_score: float | None
     question: str
+    dense_share: float
     only_linked: bool
 
     def chosen(self, passages: Iterable[Passage], most: int) -> list[Passage]:
@@ -53,6 +54,7 @@ class Filled:
     retrievers: tuple[Retriever, ...]  # of the index, or of the full text in its place
     degraded: tuple[Degradation, ...]
     candidates: Mapping[str, int] = field(default_factory=dict)  # number by stage: found, linked, read
+    scale: Scale | None = None  # of the candidates' scores; None: nothing was searched
 
 
 def fill(
@@ -70,8 +72,7 @@ def fill(
     while True:
         asked = replace(query, limit=limit)
         found = find(ports.vectors, ports.full_text, generation, asked, wanted.conditions, needs_index=needs_index)
-        share = dense_share(generation.profile.embedder, wanted.question)
-        scale = Scale.of(found.candidates, found.retrievers, share)
+        scale = Scale.of(found.candidates, found.retrievers, wanted.dense_share)
         candidates = [each for each in scale.fused(found.candidates) if wanted.similar(each)]
         complete = found.complete or len(candidates) < min(limit, len(found.candidates))
         passages = wanted.chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
@@ -90,9 +91,9 @@ def fill(
         degraded = (*found.degraded, *lost)
         numbers = _numbers(found, candidates, passages)
         if len(passages) >= wanted.count or complete or wanted.only_linked:
-            return Filled(passages, found.retrievers, degraded, numbers)
+            return Filled(passages, found.retrievers, degraded, numbers, scale)
         if limit >= MAX_CANDIDATES or deadline.is_over():
-            return Filled(passages, found.retrievers, (*degraded, *incomplete(found)), numbers)
+            return Filled(passages, found.retrievers, (*degraded, *incomplete(found)), numbers, scale)
         limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
 
 

@@ -9,7 +9,7 @@ strength of links in the graph is added to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from sluice.model.languages import EMBEDDED
 from sluice.model.search import Candidate, Retriever
+from sluice.model.weights import DENSE_SHARE
 
-# The share of the dense retriever in the fused score; the rest is BM25's. Measured with minilm (docs/decisions/0051);
-# the best of bge-small is the same (0058).
-DENSE_SHARE = 0.55
-# The same for a question in another script than Latin and an embedder of English: its similarities say little.
+# The share of the dense retriever for a question in another script than Latin and an embedder of English: its
+# similarities say little (docs/decisions/0051).
 _FOREIGN_SHARE = 0.2
 _LETTER = re.compile(r"[^\W\d_]")
 _LATIN = re.compile("[a-zA-Z\u00aa-\u024f\u1e00-\u1eff]")
@@ -48,10 +47,16 @@ class Scale:
         (every passage has a similarity)."""
         candidates = [each for each in candidates if self.ranges[0][0] in each.scores]
         total = np.zeros(len(candidates))
-        for retriever, lowest, highest in self.ranges:
-            scores = np.array([each.scores.get(retriever, 0.0) for each in candidates])
-            total += self._share(retriever) * _scaled(scores, lowest, highest)
+        for retriever, scores in self.scaled([each.scores for each in candidates]).items():
+            total += self._share(retriever) * scores
         return ranked([replace(each, score=float(score)) for each, score in zip(candidates, total, strict=True)])
+
+    def scaled(self, scores: Sequence[Mapping[str, float]]) -> dict[Retriever, NDArray[np.float64]]:
+        """Returns the scores (n,) of each vector retriever on the scale from 0 to 1."""
+        return {
+            retriever: _scaled(np.array([each.get(retriever, 0.0) for each in scores]), lowest, highest)
+            for retriever, lowest, highest in self.ranges
+        }
 
     def _share(self, retriever: Retriever) -> float:
         if len(self.ranges) == 1:
@@ -59,13 +64,13 @@ class Scale:
         return self.dense_share if retriever == "dense" else 1 - self.dense_share
 
 
-def dense_share(embedder: str, question: str) -> float:
-    """Returns the share of the dense retriever in the fused score: less if the embedder was trained on English alone
-    and most letters of the question are not Latin."""
+def foreign_share(embedder: str, question: str) -> float | None:
+    """Returns the share of the dense retriever in the fused score if the embedder was trained on English alone and most
+    letters of the question are not Latin; else None."""
     letters = _LETTER.findall(question)
     if embedder.partition(":")[0] in EMBEDDED and sum(map(bool, map(_LATIN.match, letters))) < len(letters) / 2:
         return _FOREIGN_SHARE
-    return DENSE_SHARE
+    return None
 
 
 def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -35,15 +35,15 @@ from sluice.model.search import (
 )
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Keyring
-from sluice.retrieval.arranging import arranged, pool_size, ranked, reranking_of
+from sluice.retrieval.arranging import arranged, pool_size, ranked, reranking_of, weighted
 from sluice.retrieval.candidates import attempted
 from sluice.retrieval.emptiness import contradictory, empty_reason
 from sluice.retrieval.filling import Filled, Wanted, fill
+from sluice.retrieval.fusion import foreign_share
 from sluice.retrieval.neighbours import MAX_CONTEXT, with_context
 from sluice.retrieval.passages import Passages
 from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant
 from sluice.retrieval.search_ports import SearchPorts
-from sluice.retrieval.word_pairs import by_word_pairs
 
 MAX_QUERY_CHARS = 2000
 MAX_TOP_K = 100
@@ -86,7 +86,7 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal, liv
     conditions = parse_filters(request.filters, generation.filter_fields)
     if why := contradiction(conditions):
         return _empty(request, generation, contradictory(why), started)
-    query, lost = _encoded(ports, request, principal, generation, question, sources)
+    query, lost = encoded(ports, request, principal, generation, question, sources)
     graph = ports.graph if "graph" in request.retrievers and generation.has_graph else None
     if graph is None and request.retrievers == ("graph",):
         raise BadRequest("This collection has no graph. Name dense or sparse in legs.")
@@ -95,18 +95,19 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal, liv
     if sources and query.retrievers:
         wanted = Wanted(
             count=request.top_k,
-            pool=max(pool_size(request, reranking), LEAST_CHECKED),
+            pool=max(pool_size(request, reranking, live.weights), LEAST_CHECKED),
             duplicates=request.duplicates,
             conditions=conditions,
             min_score=request.min_score,
             question=question,
+            dense_share=foreign_share(generation.profile.embedder, question) or live.weights.dense,
             only_linked=request.retrievers == ("graph",),
         )
         filled = fill(replace(ports, graph=graph), generation, query, principal, wanted)
     passages = filled.passages
+    unweighted: tuple[Degradation, ...] = ()
     if len(query.retrievers) == 2:
-        index_key = ports.keyring.index_key(principal.tenant)
-        passages = by_word_pairs(passages, question, lambda text: ports.term_sequence(text, index_key))
+        passages, unweighted = weighted(ports, generation, filled, question, principal.tenant, live.weights)
     passages, failed = arranged(ports.vectors, generation, request, reranking, passages)
     checked = passages[: max(request.top_k, LEAST_CHECKED)]
     relevant = is_relevant(
@@ -129,7 +130,7 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal, liv
     return SearchOutcome(
         passages=tuple(_scored(passages, used, by_similarity=by_similarity)),
         retrievers=used,
-        degraded=lost + filled.degraded + failed,
+        degraded=lost + filled.degraded + unweighted + failed,
         generation=generation.number,
         took_ms=round((time.perf_counter() - started) * 1000, 2),
         nothing_relevant=not relevant,
@@ -176,7 +177,7 @@ def checked_question(request: SearchRequest) -> str:
     return question
 
 
-def _encoded(
+def encoded(
     ports: SearchPorts,
     request: SearchRequest,
     principal: Principal,

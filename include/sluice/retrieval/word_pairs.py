@@ -14,7 +14,6 @@ from itertools import pairwise
 
 from sluice.model.passage import Passage
 
-SHARE = 0.2  # added to the fused score of a passage that has all pairs (docs/decisions/0061)
 _WINDOW = 4  # words from one to the other, at most
 
 Terms = Callable[[str], Sequence[int]]
@@ -22,23 +21,31 @@ Terms = Callable[[str], Sequence[int]]
 Places = Mapping[int, Sequence[int]]
 
 
-def by_word_pairs(passages: Sequence[Passage], question: str, terms: Terms) -> list[Passage]:
-    """Returns the passages by their fused score and the share of the question's pairs that they have, best first.
+def by_word_pairs(passages: Sequence[Passage], question: str, terms: Terms, weight: float) -> list[Passage]:
+    """Returns the passages by their fused score and `weight` times their share of the question's pairs, best first."""
+    shares = pair_shares(passages, question, terms)
+    if not any(shares):
+        return list(passages)
+    found = [replace(each, score=each.score + weight * share) for each, share in zip(passages, shares, strict=True)]
+    return sorted(found, key=lambda each: (-each.score, each.chunk_id))
+
+
+def pair_shares(passages: Sequence[Passage], question: str, terms: Terms) -> list[float]:
+    """Returns the share of the question's pairs that each passage has, from 0 to 1.
 
     A pair of two words that few of the passages have weighs more (inverse document frequency among the passages)."""
     wanted = [term for term in terms(question) if term >= 0]
     pairs = [(one, other) for one, other in dict.fromkeys(pairwise(wanted)) if one != other]
     if not pairs:
-        return list(passages)
+        return [0.0] * len(passages)
     own = set(wanted)
     places = [_places(terms("\n".join((each.title, *each.headings, each.text))), own) for each in passages]
     weights = _weights(own, places)
     total = sum(weights[one] + weights[other] for one, other in pairs)
-    scored = []
-    for passage, found in zip(passages, places, strict=True):
-        near = sum(weights[one] + weights[other] for one, other in pairs if _near(found, one, other))
-        scored.append(replace(passage, score=passage.score + SHARE * near / total))
-    return sorted(scored, key=lambda each: (-each.score, each.chunk_id))
+    return [
+        sum(weights[one] + weights[other] for one, other in pairs if _near(found, one, other)) / total
+        for found in places
+    ]
 
 
 def _places(terms: Sequence[int], wanted: set[int]) -> Places:

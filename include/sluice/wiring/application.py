@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sluice.maintenance.history import HistoryPruning
     from sluice.maintenance.purging import Purging
     from sluice.maintenance.reconciliation import Reconciling
+    from sluice.maintenance.tuning import Tuning
     from sluice.pipeline.checkpoints import Checkpoints
     from sluice.pipeline.ingestion import Ingestion
     from sluice.pipeline.preview import DryRun
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from sluice.retrieval.feedback import Listening
     from sluice.retrieval.golden import Golden
     from sluice.retrieval.reranking import Reranking
+    from sluice.retrieval.search_ports import SearchPorts
     from sluice.retrieval.searching import SearchOutcome
 
 
@@ -376,6 +378,14 @@ class Sluice:
         return Evaluating(*parts, self.search, self.gate_rules)
 
     @cached_property
+    def tuning(self) -> Tuning:
+        from sluice.maintenance.tuning import Tuning
+        from sluice.retrieval.judged_candidates import judged_candidates
+
+        judge = partial(judged_candidates, self._search_ports)
+        return Tuning(self.catalog, self.golden, self.ledger.evaluations, judge)
+
+    @cached_property
     def feedback(self) -> Listening:
         from sluice.retrieval.feedback import FeedbackRules, Listening
 
@@ -388,26 +398,31 @@ class Sluice:
     def search(self) -> Search:
         return self._make_search()
 
-    def _make_search(self) -> Search:
-        """The search function. It caches the vectors of recent questions for the life of the process."""
+    @cached_property
+    def _search_ports(self) -> SearchPorts:
+        """The dependencies of searches. They cache the vectors of recent questions for the life of the process."""
         from sluice.embedding.bm25 import sparse_query, term_sequence
-        from sluice.retrieval.cached_search import CachedSearch
         from sluice.retrieval.query_vectors import QueryVectors
         from sluice.retrieval.search_ports import SearchPorts
-        from sluice.retrieval.searching import search
 
-        cache, ttl_s = self.search_cache, self.settings.search_cache_ttl_s
-        ports = SearchPorts(
+        return SearchPorts(
             catalog=self.catalog,
             keyring=self.keyring,
             vectors=self.vectors,
-            embed_query=QueryVectors(self.embedder, shared=cache, ttl_s=ttl_s),
+            embed_query=QueryVectors(self.embedder, shared=self.search_cache, ttl_s=self.settings.search_cache_ttl_s),
             sparse_query=sparse_query,
             term_sequence=term_sequence,
             graph=make_graph_retriever(self.links),
             full_text=self.ledger.full_text,
             reranking=self._reranking(),
         )
+
+    def _make_search(self) -> Search:
+        """The search function."""
+        from sluice.retrieval.cached_search import CachedSearch
+        from sluice.retrieval.searching import search
+
+        ports, cache, ttl_s = self._search_ports, self.search_cache, self.settings.search_cache_ttl_s
         searched: Search = partial(search, ports)
         if cache is not None:
             wait_s = self.settings.query_timeout_s

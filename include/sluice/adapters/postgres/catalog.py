@@ -28,6 +28,7 @@ from sluice.model.passage import PassageLineage
 from sluice.model.quarantine import QuarantineRecord
 from sluice.model.search import Hydrated, Neighbour
 from sluice.model.source import SavedSource
+from sluice.model.weights import DEFAULT, Weights
 
 _MAY = "(:all_groups OR {0} = '{{}}' OR {0} && CAST(:groups AS text[]))"
 _READABLE = f"""
@@ -43,7 +44,9 @@ _OPEN_SOURCE = f"""
 # Read first, and in one statement: no later read of the same search can see an older state than this epoch's.
 LIVE = text(f"""
     SELECT {GENERATION_COLUMNS}, now() AS read_at,
-           ARRAY(SELECT token FROM collection_epochs e WHERE e.collection_id = c.collection_id ORDER BY slot) AS epoch
+           ARRAY(SELECT token FROM collection_epochs e WHERE e.collection_id = c.collection_id ORDER BY slot) AS epoch,
+           (SELECT ARRAY[w.dense, w.pairs, w.resemblance] FROM search_weights w WHERE w.collection_id = c.collection_id
+              AND w.generation = c.live_generation AND w.tenant_id = :tenant) AS weights
     FROM collections c JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
     WHERE c.name = :name
 """)
@@ -266,7 +269,7 @@ def _visible(connection: Connection, collection: str, principal: Principal) -> L
     """Does the work of `Catalog.live` within a transaction. Raises NotFound if no source has something that the caller
     may read: with the same text after the same queries, whether nobody, another tenant or another group has the
     collection."""
-    row = connection.execute(LIVE, {"name": collection}).one_or_none()
+    row = connection.execute(LIVE, {"name": collection, "tenant": principal.tenant}).one_or_none()
     values = {"collection_id": row.collection_id if row else UUID(int=0), **_who(principal)}
     sources = connection.execute(SOURCES, values).all()
     if row is None or not sources:
@@ -277,6 +280,7 @@ def _visible(connection: Connection, collection: str, principal: Principal) -> L
         epoch=" ".join(map(str, row.epoch)),
         read_at=row.read_at,
         next_expiry=min((each.next_expiry for each in sources if each.next_expiry), default=None),
+        weights=Weights(*row.weights) if row.weights else DEFAULT,
     )
 
 

@@ -10,12 +10,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres.collections import check_not_dropping
+from sluice.adapters.postgres.collections import check_not_dropping, values_of
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.evaluation import METRICS, Comparison, Evaluation, RetrieverScores
 from sluice.model.gates import GateResult
 from sluice.model.generation import Generation, Profile
 from sluice.model.text import json_text
+from sluice.model.weights import LearnedWeights, Weights
 
 STAGE, WHOLE_RUN = "evaluate", -1  # of gate results
 _HASH_BYTES = 16
@@ -81,6 +82,19 @@ _GATE = text("""
            :suite, :expectation, :column, :success, :blocking, :evaluated, :unexpected, CAST(:observed AS jsonb)
 """)
 
+_OWN_WEIGHTS = "collection_id = :collection_id AND generation = :generation AND tenant_id = :tenant"
+_WEIGHTS = text(
+    f"SELECT dense, pairs, resemblance, queries, gain, p, learned_at FROM search_weights WHERE {_OWN_WEIGHTS}"
+)
+_LEARN = text("""
+    INSERT INTO search_weights (collection_id, generation, tenant_id, dense, pairs, resemblance, queries, gain, p)
+    VALUES (:collection_id, :generation, :tenant, :dense, :pairs, :resemblance, :queries, :gain, :p)
+    ON CONFLICT (collection_id, generation, tenant_id) DO UPDATE
+    SET dense = excluded.dense, pairs = excluded.pairs, resemblance = excluded.resemblance, queries = excluded.queries,
+        gain = excluded.gain, p = excluded.p, learned_at = excluded.learned_at
+""")
+_FORGET_WEIGHTS = text(f"DELETE FROM search_weights WHERE {_OWN_WEIGHTS}")
+
 
 class PostgresEvaluations(Transactions):
     """`sluice.ports.evaluations.Evaluations`."""
@@ -135,6 +149,23 @@ class PostgresEvaluations(Transactions):
             for score in connection.execute(_METRICS, {"ids": [row.evaluation_id for row in rows]}):
                 scores[score.evaluation_id].append(score)
         return [_evaluation(row, scores[row.evaluation_id]) for row in rows]
+
+    def weights(self, generation: Generation, tenant: str) -> LearnedWeights | None:
+        rows = self._rows(_WEIGHTS, {**values_of(generation), "tenant": tenant})
+        if not rows:
+            return None
+        facts = dict(rows[0]._mapping)
+        return LearnedWeights(Weights(*(facts.pop(name) for name in ("dense", "pairs", "resemblance"))), **facts)
+
+    def learn_weights(self, generation: Generation, tenant: str, learned: LearnedWeights) -> None:
+        evidence = {name: getattr(learned, name) for name in ("queries", "gain", "p")}
+        values = {**values_of(generation), "tenant": tenant, **learned.weights.to_json(), **evidence}
+        with self._transaction() as connection:
+            check_not_dropping(connection, generation)
+            connection.execute(_LEARN, values)
+
+    def forget_weights(self, generation: Generation, tenant: str) -> None:
+        self._execute(_FORGET_WEIGHTS, {**values_of(generation), "tenant": tenant})
 
 
 def _values(generation: Generation, evaluation: Evaluation) -> dict[str, Any]:

@@ -101,6 +101,7 @@ _DROP_TENANT = tuple(
         ("golden_sets", _OWN),
         ("feedback", _OWN),
         ("questions", _OWN),
+        ("search_weights", _OWN),
         ("evaluation_scores", f"evaluation_id IN {_IN_EVALUATIONS}"),
         ("evaluations", _OWN),
     )

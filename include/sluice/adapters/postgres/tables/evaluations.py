@@ -185,3 +185,29 @@ class EvaluationScoreRow(LedgerBase):
     latency_p50_ms: Mapped[float] = mapped_column(Double(), comment="Median time of a search.")
     latency_p95_ms: Mapped[float] = mapped_column(Double(), comment="95th percentile of the time of a search.")
     scores: Mapped[bytes] = mapped_column(comment="The four metrics of each question, float32, in the order of hashes.")
+
+
+class SearchWeightsRow(LedgerBase):
+    __tablename__ = "search_weights"
+    __table_args__ = (
+        CheckConstraint("dense >= 0 AND dense <= 1", name="dense"),
+        {
+            "comment": "Weights of a tenant's searches that were learned from its golden sets; without a row: the "
+            "default."
+        },
+    )
+
+    collection_id: Mapped[UUID] = mapped_column(
+        ForeignKey("collections.collection_id"), primary_key=True, comment="The collection."
+    )
+    generation: Mapped[int] = mapped_column(primary_key=True, comment="The generation that was searched.")
+    tenant_id: Mapped[str] = mapped_column(
+        ForeignKey("tenants.tenant_id"), primary_key=True, comment="Whose judgements they were, and whose searches."
+    )
+    dense: Mapped[float] = mapped_column(Double(), comment="Share of the dense retriever in the fused score.")
+    pairs: Mapped[float] = mapped_column(Double(), comment="Weight of pairs of words.")
+    resemblance: Mapped[float] = mapped_column(Double(), comment="Weight of similar passages.")
+    queries: Mapped[int] = mapped_column(comment="Questions from which they were learned.")
+    gain: Mapped[float] = mapped_column(Double(), comment="Of nDCG@10 on questions that were left out.")
+    p: Mapped[float] = mapped_column(Double(), comment="Probability of such a gain by chance.")
+    learned_at: Mapped[Moment] = mapped_column(comment="When they were learned.")
