@@ -144,6 +144,23 @@ class Sluice:
             self._closing.append(self.search_cache.store.close)
             self.search_cache = replace(self.search_cache, store=guarded(self.search_cache.store, own["redis"]))
 
+    def warm_up(self) -> None:
+        """Calls what the first searches need, so that they do not wait for it. Raises nothing."""
+        from sluice.wiring import warming
+
+        cache = self.search_cache
+        steps: dict[str, Callable[[], object]] = {
+            "ledger": self.catalog.ping,
+            "keys": self.keyring.ping,
+            "qdrant": self.vectors.ping,
+        }
+        if cache is not None:
+            steps["redis"] = partial(cache.store.get, "sluice:warm-up")
+        if self.graph is not None and self.links is not None:
+            steps["neo4j"] = partial(warming.follow_links, self.graph, self.links, self.ledger.collections)
+        steps["embedder"] = partial(warming.load_models, self.ledger.collections, self.embedder)
+        warming.warm_up(steps)
+
     def close(self) -> None:
         """Closes every connection."""
         for close in self._closing:
@@ -430,6 +447,11 @@ class Sluice:
         reranker = make_reranker(settings)
         if reranker is None:
             return None
+        if self.guards:
+            from sluice.resilience.guarded import guarded
+            from sluice.wiring.guards import RERANKER
+
+            reranker = guarded(reranker, self.guards[RERANKER])
         return Reranking(reranker, settings.reranker_candidates, settings.reranker_timeout_s)
 
 

@@ -18,7 +18,7 @@ from sluice.settings import Settings
 P = ParamSpec("P")
 T = TypeVar("T")
 
-EMBEDDING = "embedding"
+EMBEDDING, RERANKER = "embedding", "reranker"
 VECTOR_WRITES = frozenset({"ensure", "upsert", "delete", "drop"})
 GRAPH_WRITES = frozenset({"ensure", "write", "remove", "remove_chunks", "drop", "drop_orphans"})
 KEY_WRITES = frozenset({"create", "destroy"})
@@ -30,7 +30,7 @@ def make_guards(settings: Settings, telemetry: Telemetry | None = None) -> dict[
 
     The API has 16 threads for calls. No dependency but the ledger and the keys, without which nothing can be answered,
     may hold more than 12 of them. The shares of a search's time: embedding, then Qdrant or the ledger's full text, then
-    hydration.
+    hydration and reranking.
     """
     call_s, connections = settings.query_timeout_s, settings.pool_size
     limits = {
@@ -41,8 +41,14 @@ def make_guards(settings: Settings, telemetry: Telemetry | None = None) -> dict[
         "neo4j": Limits(calls=8, timeout_s=call_s, share=0.2, wait_s=0.05),
         "redis": Limits(calls=12, timeout_s=call_s, share=0.04, wait_s=0.02, attempts=1),
         EMBEDDING: Limits(calls=12, timeout_s=call_s, share=0.3, wait_s=0.25),
+        # A search that finds no free call keeps its order at once.
+        RERANKER: Limits(calls=4, timeout_s=settings.reranker_timeout_s, share=0.4, wait_s=0.0, attempts=1),
     }
-    off = {"neo4j": settings.graph != "on", "redis": not settings.redis_url.get_secret_value()}
+    off = {
+        "neo4j": settings.graph != "on",
+        "redis": not settings.redis_url.get_secret_value(),
+        RERANKER: settings.reranker == "off",
+    }
     used = {name: each for name, each in limits.items() if not off.get(name)}
     if telemetry is None:
         return {name: Guard(name, each) for name, each in used.items()}
