@@ -17,6 +17,7 @@ from sluice.errors import BadRequest, CircuitOpen, Lost, Slow, Terminal, Transie
 from sluice.resilience import deadline
 from sluice.resilience.guard import Guard, Limits
 from sluice.resilience.guarded import guarded
+from sluice.wiring.guards import guarded_keyring
 from support.waiting import wait_until
 
 LIMITS = Limits(calls=2, timeout_s=10.0, share=1.0, wait_s=0.0, attempts=1, failures=3, pause_s=5.0)
@@ -321,3 +322,21 @@ def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
         guard.call(store.read)
     lines = [(each.levelname, each.getMessage().partition(":")[0]) for each in caplog.records]
     assert lines == [("INFO", "call failed")] * 2 + [("WARNING", "breaker open"), ("WARNING", "breaker closed")]
+
+
+def test_a_known_index_key_needs_no_call_of_the_guard(make_guard: Callable[..., Guard]) -> None:
+    guard, asked = make_guard(), list[str]()
+
+    def index_key(tenant: str) -> bytes:
+        asked.append(tenant)
+        return tenant.encode()
+
+    keyring: Any = SimpleNamespace(index_key=index_key, get=Store().read, ping=lambda: "18.6")
+    port = guarded_keyring(keyring, guard)
+    assert [port.index_key(each) for each in ("acme", "acme", "other")] == [b"acme", b"acme", b"other"]
+    assert asked == ["acme", "other"]
+    store = Store()
+    fail(guard, store, DOWN, 3)
+    with pytest.raises(CircuitOpen):
+        port.get([])
+    assert port.ping() == "18.6"

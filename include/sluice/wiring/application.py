@@ -133,7 +133,7 @@ class Sluice:
         own = self.guards
         self.ledger = guards.guarded_ledger(self.ledger, own["ledger"])
         self.catalog = guarded(self.catalog, own["ledger"])
-        self.keyring = guarded(self.keyring, own["keys"], writes=guards.KEY_WRITES)
+        self.keyring = guards.guarded_keyring(self.keyring, own["keys"])
         self.vectors = guarded(self.vectors, own["qdrant"], writes=guards.VECTOR_WRITES)
         if self.graph is not None:
             self.graph = guarded(self.graph, own["neo4j"], writes=guards.GRAPH_WRITES)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
-from sluice.ports.content import Embedder
+from sluice.ports.content import Embedder, Keyring
 from sluice.ports.ledger import Ledger
 from sluice.ports.telemetry import Telemetry
 from sluice.resilience import deadline
@@ -64,6 +64,31 @@ def make_guards(settings: Settings, telemetry: Telemetry | None = None) -> dict[
 def is_endpoint(embedder: str) -> bool:
     """Returns whether an embedder of this name calls a server."""
     return embedder.partition(":")[0] == "openai"
+
+
+def guarded_keyring(keyring: Keyring, guard: Guard) -> Keyring:
+    """Returns the keyring behind the guard. Index keys that are known are returned at once: the keyring keeps them for
+    the life of the process, and a search asks for one five times."""
+    behind = guarded(keyring, guard, writes=KEY_WRITES)
+    known: dict[str, bytes] = {}
+
+    def index_key(tenant: str) -> bytes:
+        if tenant not in known:
+            known[tenant] = behind.index_key(tenant)
+        return known[tenant]
+
+    return cast(Keyring, _Overridden(behind, index_key=index_key))
+
+
+class _Overridden:
+    """A port with other methods in the place of some."""
+
+    def __init__(self, port: object, **methods: Callable[..., object]) -> None:
+        self._port = port
+        vars(self).update(methods)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
 
 
 def guarded_ledger(ledger: Ledger, guard: Guard) -> Ledger:
