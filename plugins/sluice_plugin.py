@@ -27,6 +27,9 @@ class SluicePlugin(AirflowPlugin):
         from sluice.api.app import create_app
         from sluice.wiring.application import Sluice
 
-        app = create_app(lambda: Sluice(settings_from_airflow(), serving=True), authenticate, trigger=trigger_ingest)
+        def factory() -> Sluice:
+            return Sluice(settings_from_airflow(), serving=True)
+
+        app = create_app(factory, authenticate, trigger=trigger_ingest, warm=True)
         forward.start(settings_from_airflow)
         return [{"app": app, "url_prefix": "/sluice", "name": "Sluice"}]

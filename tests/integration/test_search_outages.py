@@ -195,6 +195,26 @@ def test_without_neo4j_links_are_not_followed(served: Served, engines: Stack) ->
     recovered(served)
 
 
+def test_a_cold_neo4j_is_used_again_though_its_first_answers_are_late(served: Served, engines: Stack) -> None:
+    recovered(served)
+    with stopped(engines, "neo4j"):
+        assert LOST["neo4j"] in served.crowd()
+        assert served.sluice.guards["neo4j"].state != "closed"
+    recovered(served)
+
+
+def test_the_first_search_after_the_start_follows_links(served: Served, stack: EngineStack, engines: Stack) -> None:
+    recovered(served)
+    with stopped(engines, "neo4j"):
+        pass
+    changes = {"embedder": "openai:test", "openai_base_url": served.endpoint.url}
+    with closing(Sluice(stack.settings(**changes), serving=True)) as started:
+        started.warm_up()
+        request = SearchRequest(f"owl {time.monotonic_ns()}", served.collection, 5)
+        assert started.search(request, served.reader()).degraded == ()
+    recovered(served)
+
+
 def test_redis_is_not_missed(served: Served, engines: Stack) -> None:
     recovered(served)
     with hung(engines, "redis"):

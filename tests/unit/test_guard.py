@@ -17,6 +17,7 @@ from sluice.errors import BadRequest, CircuitOpen, Lost, Slow, Terminal, Transie
 from sluice.resilience import deadline
 from sluice.resilience.guard import Guard, Limits
 from sluice.resilience.guarded import guarded
+from sluice.wiring.guards import guarded_keyring
 from support.waiting import wait_until
 
 LIMITS = Limits(calls=2, timeout_s=10.0, share=1.0, wait_s=0.0, attempts=1, failures=3, pause_s=5.0)
@@ -245,3 +246,97 @@ def test_writes_that_fail_open_the_breaker_and_those_that_succeed_do_not_close_i
     store.error = None
     assert guard.call_inline(store.read) == "row"
     assert state_of(guard) == "half-open"
+
+
+def is_open_to_a_trial(guard: Guard, store: Store) -> bool:
+    try:
+        return guard.call(store.read) == "row"
+    except CircuitOpen:
+        return False
+
+
+def left_trial(guard: Guard, entered: Callable[[], object]) -> None:
+    """A trial whose caller has a tenth of a second only."""
+    with deadline.within(0.1), pytest.raises(Slow, match="no answer within"):
+        guard.call(entered)
+
+
+def test_a_trial_that_its_caller_has_left_goes_on_and_then_the_next_call_is_tried(
+    make_guard: Callable[..., Guard], clock: Clock
+) -> None:
+    """As of a store that has just started: its first answer takes longer than a caller waits."""
+    guard, store, release = make_guard(), Store(), threading.Event()
+    fail(guard, store, DOWN, 3)
+    clock.now_s += 5.1
+    left_trial(guard, lambda: release.wait(30))
+    assert state_of(guard) == "half-open"
+    calls = store.calls
+    assert not is_open_to_a_trial(guard, store)
+    assert store.calls == calls, "nobody waits for the store in the meantime"
+    release.set()
+    wait_until(lambda: is_open_to_a_trial(guard, store), "no call was tried after the late answer", 30)
+    assert state_of(guard) == "closed"
+
+
+def test_a_late_answer_alone_closes_nothing_and_a_late_failure_opens(
+    make_guard: Callable[..., Guard], clock: Clock
+) -> None:
+    guard, store, release = make_guard(), Store(), threading.Event()
+
+    def late_failure() -> None:
+        release.wait(30)
+        raise DOWN
+
+    fail(guard, store, DOWN, 3)
+    clock.now_s += 5.1
+    left_trial(guard, lambda: time.sleep(0.2))
+    wait_until(lambda: guard._trial_ends_s == 0, "the trial did not end", 30)
+    assert state_of(guard) == "half-open"
+    left_trial(guard, late_failure)
+    release.set()
+    wait_until(lambda: state_of(guard) == "open", "the late failure did not count", 30)
+
+
+def test_a_trial_that_hangs_for_ever_is_followed_by_another(make_guard: Callable[..., Guard], clock: Clock) -> None:
+    guard, store, release = make_guard(timeout_s=0.3), Store(), threading.Event()
+    fail(guard, store, DOWN, 3)
+    clock.now_s += 5.1
+    left_trial(guard, lambda: release.wait(30))
+    wait_until(lambda: is_open_to_a_trial(guard, store), "no other call was tried", 30)
+    assert state_of(guard) == "closed"
+    release.set()
+
+
+def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
+    make_guard: Callable[..., Guard], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    guard, store = make_guard(), Store()
+    with caplog.at_level("INFO", "sluice"):
+        fail(guard, store, DOWN, 3)
+        for _ in range(3):
+            with pytest.raises(CircuitOpen):
+                guard.call(store.read)
+            clock.now_s += 5.1
+            fail(guard, store, DOWN, 1)
+        clock.now_s += 5.1
+        guard.call(store.read)
+    lines = [(each.levelname, each.getMessage().partition(":")[0]) for each in caplog.records]
+    assert lines == [("INFO", "call failed")] * 2 + [("WARNING", "breaker open"), ("WARNING", "breaker closed")]
+
+
+def test_a_known_index_key_needs_no_call_of_the_guard(make_guard: Callable[..., Guard]) -> None:
+    guard, asked = make_guard(), list[str]()
+
+    def index_key(tenant: str) -> bytes:
+        asked.append(tenant)
+        return tenant.encode()
+
+    keyring: Any = SimpleNamespace(index_key=index_key, get=Store().read, ping=lambda: "18.6")
+    port = guarded_keyring(keyring, guard)
+    assert [port.index_key(each) for each in ("acme", "acme", "other")] == [b"acme", b"acme", b"other"]
+    assert asked == ["acme", "other"]
+    store = Store()
+    fail(guard, store, DOWN, 3)
+    with pytest.raises(CircuitOpen):
+        port.get([])
+    assert port.ping() == "18.6"

@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +21,12 @@ from sluice.adapters.rerankers.factory import make_reranker
 from sluice.adapters.rerankers.onnx import OnnxReranker
 from sluice.errors import BadRequest, Slow, Terminal, Unavailable
 from sluice.model.passage import Passage
+from sluice.resilience import deadline
+from sluice.resilience.guard import Guard
+from sluice.resilience.guarded import guarded
 from sluice.retrieval.reranking import Reranking
+from sluice.settings import Settings
+from sluice.wiring.guards import RERANKER, make_guards
 from support.onnx_models import matching_words, not_a_reranker
 
 QUESTION = "how are pumps inspected"
@@ -244,27 +249,48 @@ def test_the_first_passages_are_reordered_and_the_others_follow() -> None:
     assert reranker.texts[0] == "title 0\nTop\ntext"
 
 
+@pytest.fixture
+def make_served() -> Iterator[Callable[..., Reranking]]:
+    """As the query service is wired: behind the guard of its settings."""
+    made: list[Guard] = []
+
+    def make(answer: Any, timeout_s: float) -> Reranking:
+        settings = Settings(reranker="tei", reranker_timeout_s=timeout_s)
+        made.append(make_guards(settings)[RERANKER])
+        return Reranking(guarded(Scripted(answer), made[-1]), 3, timeout_s)
+
+    yield make
+    for guard in made:
+        guard.close()
+
+
 @pytest.mark.parametrize(
     "answer", [Unavailable("it", "down"), Terminal("no"), RuntimeError("hunter2"), [1.0], lambda: time.sleep(0.5)]
 )
-def test_a_reranker_that_fails_or_is_late_changes_nothing(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_reranker_that_fails_or_is_late_changes_nothing(
+    make_served: Callable[..., Reranking], answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     began = time.monotonic()
-    assert Reranking(Scripted(answer), 3, 0.2).reordered("q", [passage(n) for n in range(3)]) is None
+    with caplog.at_level("DEBUG", "sluice"):
+        assert make_served(answer, 0.2).reordered("q", [passage(n) for n in range(3)]) is None
     assert time.monotonic() - began < 0.45
     assert "reranking skipped" in caplog.text
     assert "hunter2" not in caplog.text
 
 
-def test_hung_calls_do_not_pile_up() -> None:
+def test_a_hung_reranker_costs_its_share_and_then_nothing(make_served: Callable[..., Reranking]) -> None:
     hung = threading.Event()
-    reranking = Reranking(Scripted(lambda: hung.wait(5)), 3, 0.05)
+    reranking = make_served(lambda: hung.wait(5), 2.0)
     for _ in range(4):
-        assert reranking.reordered("q", [passage(1)]) is None
+        began = time.monotonic()
+        with deadline.within(0.5):
+            assert reranking.reordered("q", [passage(1)]) is None
+        assert time.monotonic() - began < 0.4, "its share is two fifths"
     began = time.monotonic()
     assert reranking.reordered("q", [passage(1)]) is None
-    assert time.monotonic() - began < 0.04, "it does not wait for a free call"
+    assert time.monotonic() - began < 0.1, "it does not wait for a free call"
     hung.set()
-    reranking._reranker.answer = [1.0]  # type: ignore[attr-defined]
+    reranking._reranker._port.answer = [1.0]  # type: ignore[attr-defined]
     until = time.monotonic() + 5
     while reranking.reordered("q", [passage(1)]) is None:
         assert time.monotonic() < until

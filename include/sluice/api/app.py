@@ -47,10 +47,15 @@ _SECURITY = {
 
 
 def create_app(
-    factory: Callable[[], Sluice], authenticate: Authenticate, trigger: routes_uploads.Trigger | None = None
+    factory: Callable[[], Sluice],
+    authenticate: Authenticate,
+    trigger: routes_uploads.Trigger | None = None,
+    *,
+    warm: bool = False,
 ) -> FastAPI:
     """Builds the app, but no client: `factory` is called on first use, `Sluice.close` on shutdown. `trigger`
-    queues the run that ingests an upload or replays a document; None: both routes answer 501.
+    queues the run that ingests an upload or replays a document; None: both routes answer 501. `warm`: the dependencies
+    are built and prepared at the start, in the background.
 
     The OpenAPI document is at /api/v1/openapi.json, its page at /api/v1/docs; both need authentication. FastAPI's own
     pages are off, because they load scripts from other hosts.
@@ -65,6 +70,7 @@ def create_app(
     )
     app.state.backend = Backend(factory)
     app.state.trigger = trigger
+    app.state.warm = warm
     app.state.ready, app.state.ready_at, app.state.ready_lock = False, float("-inf"), anyio.Lock()
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(reject_cross_site_posts), Depends(reject_unknown)])
     for routes in (
@@ -94,6 +100,8 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    if app.state.warm:
+        app.state.backend.warm_up()
     yield
     await anyio.to_thread.run_sync(app.state.backend.close)
 

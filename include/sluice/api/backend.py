@@ -6,14 +6,14 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 from fastapi import Request
 
 from sluice.api.limits import MAX_FORMS, BoundedExecutor, Result, UploadSlots
 from sluice.api.quota_check import QuotaCheck
-from sluice.errors import Terminal, Unavailable
+from sluice.errors import Terminal, Unavailable, shown_text
 from sluice.wiring.application import Sluice
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,16 @@ class Backend:
                         "The query service", "its settings are not complete", "Its log names what is missing."
                     ) from error
             return self._sluice
+
+    def warm_up(self) -> None:
+        """Builds and prepares the dependencies in a thread. Neither delays nor fails the start of the server."""
+        Thread(target=self._warm, name="sluice-warm-up", daemon=True).start()
+
+    def _warm(self) -> None:
+        try:
+            self.sluice.warm_up()
+        except Exception as error:  # the first call tries again, and reports it to its caller
+            log.warning("The query service could not be prepared: %s", shown_text(error))
 
     def close(self) -> None:
         """Closes every connection. Safe to call twice."""

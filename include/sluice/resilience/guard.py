@@ -4,7 +4,9 @@
 - Timeout: each call gets its own limit, and its share of the caller's budget (`deadline`).
 - Retry: a call that failed at once is repeated after a short random pause.
 - Circuit breaker: after `failures` failures in a row, calls fail at once. After `pause_s` one call is tried; if it
-  succeeds, the breaker closes.
+  succeeds, the breaker closes. A trial that its caller has left goes on: a store that has just started needs longer for
+  its first answer than a caller waits. When it ends well, the next call is tried at once.
+- Log: one line when the breaker opens and one when it closes; before it opens, one for each failure.
 
 The breaker's counts and states are those of the library `circuitbreaker`, the retries those of `tenacity`
 (docs/decisions/0053).
@@ -59,7 +61,7 @@ class Guard:
         self._dependency, self._limits, self._observe = dependency, limits, observe
         self._breaker = CircuitBreaker(limits.failures, limits.pause_s, _is_failure, dependency)
         self._lock = Lock()  # the library has none
-        self._trying = False  # one call is trying whether the dependency works again
+        self._trial_ends_s = 0.0  # until then, one call is trying whether the dependency works again
         self._slots = BoundedSemaphore(limits.calls)
         self._threads = ThreadPoolExecutor(limits.calls, thread_name_prefix=f"sluice-{dependency}")
 
@@ -100,11 +102,27 @@ class Guard:
 
     def _attempt(self, call: Callable[[], T], ends_s: float) -> T:
         trial = self._admit()
+        goes_on = False
+        wait_s = max(0.0, min(self._limits.wait_s, ends_s - time.monotonic()))
         try:
-            return self._bounded(call, ends_s)
+            if not self._slots.acquire(timeout=wait_s):
+                # Not a failure: the calls in use count when they end or are left.
+                raise Slow(self._dependency, f"all of its {self._limits.calls} concurrent calls are in use")
+            started_s = time.monotonic()
+            future = self._submitted(call)
+            error = self._error_of(future, ends_s, started_s)
+            goes_on = trial and not future.done()
+            if goes_on:
+                future.add_done_callback(self._ended_late)
+            else:
+                self._record(error)
+            self._observe(self._dependency, (time.monotonic() - started_s) * 1000, _counts(error))
         finally:
-            if trial:
-                self._trying = False
+            if trial and not goes_on:
+                self._trial_ends_s = 0.0
+        if error is None:
+            return future.result()
+        raise error from error.__cause__
 
     def _admit(self) -> bool:
         """Returns whether the call is a trial. Raises CircuitOpen."""
@@ -112,32 +130,31 @@ class Guard:
             if self._breaker.closed:
                 return False
             self._check_not_open()
-            if self._trying:
+            now_s = time.monotonic()
+            if now_s < self._trial_ends_s:
                 raise CircuitOpen(self._dependency, self._limits.pause_s)
-            self._trying = True
+            self._trial_ends_s = now_s + self._limits.timeout_s
             return True
 
     def _check_not_open(self) -> None:
         if self._breaker.opened:
             raise CircuitOpen(self._dependency, max(0.0, self._breaker.open_remaining))
 
-    def _bounded(self, call: Callable[[], T], ends_s: float) -> T:
-        wait_s = max(0.0, min(self._limits.wait_s, ends_s - time.monotonic()))
-        if not self._slots.acquire(timeout=wait_s):
-            # Not a failure: the calls in use count when they end or are left.
-            raise Slow(self._dependency, f"all of its {self._limits.calls} concurrent calls are in use")
-        started_s = time.monotonic()
-        future = self._submitted(call)
+    def _error_of(self, future: Future[T], ends_s: float, started_s: float) -> Exception | None:
+        """Waits for the call until `ends_s`. Returns its error, Slow if it has not ended, None if it has a result."""
         try:
-            result = future.result(max(0.0, ends_s - started_s))
+            future.result(max(0.0, ends_s - time.monotonic()))
         except Exception as raised:
-            error = raised if future.done() else self._left(started_s)
+            return raised if future.done() else self._left(started_s)
+        return None
+
+    def _ended_late(self, future: Future[T]) -> None:
+        """Ends a trial that its caller has left. Its success does not close the breaker: a store that is always late
+        would cost several callers their time again."""
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
             self._record(error)
-            self._observe(self._dependency, (time.monotonic() - started_s) * 1000, _is_failure(type(error), error))
-            raise error from None if error is not raised else raised.__cause__
-        self._record(None)
-        self._observe(self._dependency, (time.monotonic() - started_s) * 1000, False)
-        return result
+        self._trial_ends_s = 0.0
 
     def _submitted(self, call: Callable[[], T]) -> Future[T]:
         """Runs the call in a thread of the guard; its slot is free when it ends, even if the caller has left."""
@@ -159,13 +176,19 @@ class Guard:
                 if error is not None:
                     raise error
             after = self._breaker.state
-        if before != after:
+        if before != after and "closed" in (before, after):
             log.warning("breaker %s: dependency=%s was=%s error=%s", after, self._dependency, before, error)
+        elif before == "closed" and isinstance(error, Unavailable):
+            log.info("call failed: dependency=%s error=%s", self._dependency, error)
 
 
 def _is_failure(kind: type[BaseException], error: BaseException) -> bool:
     """Returns whether an error shows that the dependency is down. Another error shows that it answers."""
     return issubclass(kind, Unavailable) and not issubclass(kind, Lost)
+
+
+def _counts(error: BaseException | None) -> bool:
+    return error is not None and _is_failure(type(error), error)
 
 
 def _may_be_repeated(error: BaseException) -> bool:

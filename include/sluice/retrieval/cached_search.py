@@ -157,6 +157,6 @@ class _Attempt:
         try:
             return call()
         except Unavailable as error:
-            log.warning("The search goes on without its cache: %s", error)
+            log.debug("search without its cache: %s", error)  # its guard logs the change
             self._lost = True
             return None

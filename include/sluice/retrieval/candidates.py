@@ -47,7 +47,8 @@ def find(
     except Unavailable as error:
         if full_text is None or query.sparse is None or needs_index:
             raise
-        log.info("search falls back to the full text: collection=%s error=%s", generation.collection, error)
+        # The guard of the index logs the change.
+        log.debug("search falls back to the full text: collection=%s error=%s", generation.collection, error)
         return _by_words(full_text, generation, query, conditions)
     undecided = [each for each in conditions if inexact(each)]
     return Found(candidates, query.retrievers, (), len(candidates) < query.limit, undecided)
@@ -76,5 +77,5 @@ def attempted(step: Callable[[], T], word: Degradation) -> tuple[T | None, tuple
     try:
         return step(), ()
     except Transient as error:
-        log.info("search without %s: %s", word, error)
+        log.debug("search without %s: %s", word, error)  # its guard logs the change
         return None, (word,)

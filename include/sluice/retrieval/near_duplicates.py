@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields, replace
+from functools import cached_property
 
 from sluice.model.passage import Duplicate, Passage
 
@@ -30,28 +30,41 @@ def distinct(passages: Iterable[Passage], most: int) -> list[Passage]:
     those that were left out for it, as far as `passages` was read. Chunks of one document that overlap are not
     near-duplicates."""
     kept: list[Passage] = []
-    shingles_of: list[frozenset[object]] = []
-    by_shingle: dict[object, list[int]] = {}
+    # With other numbers, no passage is a near-duplicate, so the shingles of most passages are never needed.
+    by_numbers: dict[tuple[str, ...], list[_Kept]] = {}
     for passage in passages:
-        shingles = _shingles(passage)
-        shared = Counter(place for each in shingles for place in by_shingle.get(each, ()))
-        same = [
-            place
-            for place, count in shared.items()
-            if count >= SIMILAR * (len(shingles) + len(shingles_of[place]) - count)
-            and not _overlap(passage, kept[place])
-        ]
-        if same:
-            first = min(same)
+        own = _Kept(len(kept), passage)
+        others = by_numbers.setdefault(tuple(_NUMBER.findall(own.text)), [])
+        first = next(
+            (each.place for each in others if own.resembles(each) and not _overlap(passage, each.passage)), None
+        )
+        if first is not None:
             kept[first] = replace(kept[first], duplicates=(*kept[first].duplicates, _named(passage)))
             continue
-        for each in shingles:
-            by_shingle.setdefault(each, []).append(len(kept))
+        others.append(own)
         kept.append(passage)
-        shingles_of.append(shingles)
         if len(kept) == most:
             break
     return kept
+
+
+class _Kept:
+    """A passage, its place in the result, and its shingles, which are computed when they are needed."""
+
+    def __init__(self, place: int, passage: Passage) -> None:
+        self.place, self.passage = place, passage
+        self.text = "\n".join((passage.title, *passage.headings, passage.text))
+
+    @cached_property
+    def shingles(self) -> frozenset[tuple[str, ...]]:
+        return _shingles(self.text)
+
+    def resembles(self, other: _Kept) -> bool:
+        one, two = self.shingles, other.shingles
+        if min(len(one), len(two)) < SIMILAR * max(len(one), len(two)):
+            return False
+        shared = len(one & two)
+        return 0 < shared >= SIMILAR * (len(one) + len(two) - shared)
 
 
 def _named(passage: Passage) -> Duplicate:
@@ -62,12 +75,7 @@ def _overlap(one: Passage, other: Passage) -> bool:
     return one.document_id == other.document_id and one.start < other.end and other.start < one.end
 
 
-def _shingles(passage: Passage) -> frozenset[object]:
-    """Returns the shingles of title, headings and text, each with the passage's numbers: with other numbers, none is
-    the same."""
-    text = "\n".join((passage.title, *passage.headings, passage.text))
+def _shingles(text: str) -> frozenset[tuple[str, ...]]:
     words = _WORD.findall(text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold())
     words = words or text.split()  # without any word: signs, emoji
-    numbers = hash(tuple(_NUMBER.findall(text)))
-    runs = zip(*(words[offset:] for offset in range(min(_SHINGLE_WORDS, len(words)))), strict=False)
-    return frozenset((numbers, *run) for run in runs)
+    return frozenset(zip(*(words[offset:] for offset in range(min(_SHINGLE_WORDS, len(words)))), strict=False))

@@ -67,11 +67,11 @@ class QueryVectors:
             if content := shared.get(entry):
                 return np.frombuffer(content, _STORED).astype(np.float32)
         except Unavailable as error:
-            log.warning("A question is embedded without the shared cache: %s", error)
+            log.debug("question embedded without the shared cache: %s", error)  # its guard logs the change
             return self._computed(key)
         vector = self._computed(key)
         try:
             shared.put(entry, vector.astype(_STORED).tobytes(), self._ttl_s)
         except Unavailable as error:
-            log.warning("The vector of a question is not shared: %s", error)
+            log.debug("vector of a question not shared: %s", error)
         return vector

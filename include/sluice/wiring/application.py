@@ -135,7 +135,7 @@ class Sluice:
         own = self.guards
         self.ledger = guards.guarded_ledger(self.ledger, own["ledger"])
         self.catalog = guarded(self.catalog, own["ledger"])
-        self.keyring = guarded(self.keyring, own["keys"], writes=guards.KEY_WRITES)
+        self.keyring = guards.guarded_keyring(self.keyring, own["keys"])
         self.vectors = guarded(self.vectors, own["qdrant"], writes=guards.VECTOR_WRITES)
         if self.graph is not None:
             self.graph = guarded(self.graph, own["neo4j"], writes=guards.GRAPH_WRITES)
@@ -145,6 +145,23 @@ class Sluice:
         if self.search_cache is not None:
             self._closing.append(self.search_cache.store.close)
             self.search_cache = replace(self.search_cache, store=guarded(self.search_cache.store, own["redis"]))
+
+    def warm_up(self) -> None:
+        """Calls what the first searches need, so that they do not wait for it. Raises nothing."""
+        from sluice.wiring import warming
+
+        cache = self.search_cache
+        steps: dict[str, Callable[[], object]] = {
+            "ledger": self.catalog.ping,
+            "keys": self.keyring.ping,
+            "qdrant": self.vectors.ping,
+        }
+        if cache is not None:
+            steps["redis"] = partial(cache.store.get, "sluice:warm-up")
+        if self.graph is not None and self.links is not None:
+            steps["neo4j"] = partial(warming.follow_links, self.graph, self.links, self.ledger.collections)
+        steps["embedder"] = partial(warming.load_models, self.ledger.collections, self.embedder)
+        warming.warm_up(steps)
 
     def close(self) -> None:
         """Closes every connection."""
@@ -445,6 +462,11 @@ class Sluice:
         reranker = make_reranker(settings)
         if reranker is None:
             return None
+        if self.guards:
+            from sluice.resilience.guarded import guarded
+            from sluice.wiring.guards import RERANKER
+
+            reranker = guarded(reranker, self.guards[RERANKER])
         return Reranking(reranker, settings.reranker_candidates, settings.reranker_timeout_s)
 
 
