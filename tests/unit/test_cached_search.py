@@ -332,15 +332,28 @@ class _Embedder:
         return np.full((len(texts), 3), 1 / np.sqrt(3), np.float32)
 
 
+OF_THREE = Profile("chars:100:0", "e", "off", 3)
+
+
+def test_a_shared_vector_of_another_size_is_computed_anew() -> None:
+    embedder, shared = _Embedder(), EncryptedCache(MemoryCache(), bytes(32))
+    entry = {"tenant": ANN.tenant, "caller": ANN.name, "embedder": "e", "question": "question"}
+    for spoilt in ([1.0], [np.nan] * 3):
+        shared.put(shared.key("vector", **entry), np.array(spoilt, np.float32).tobytes(), 60)
+        vectors = QueryVectors(lambda name: embedder, shared=shared, ttl_s=60)  # type: ignore[arg-type,return-value]
+        assert np.isfinite(vectors(OF_THREE, "question", ANN)).all()
+    assert embedder.texts == ["question"] * 2
+
+
 def test_vectors_are_shared_by_servers_and_not_by_callers() -> None:
     store, embedder = MemoryCache(), _Embedder()
     shared = EncryptedCache(store, bytes(32))
     one, other = (QueryVectors(lambda name: embedder, shared=shared, ttl_s=60) for _ in range(2))  # type: ignore[arg-type,return-value]
-    vectors = [each("e", "question", who) for who in (ANN, BOB) for each in (one, other, one)]
+    vectors = [each(OF_THREE, "question", who) for who in (ANN, BOB) for each in (one, other, one)]
     assert embedder.texts == ["question"] * 2
     assert all(np.array_equal(each, vectors[0]) and each.dtype == np.float32 for each in vectors)
     assert store.calls == ["get", "put", "get"] * 2, "the process has the first level"
-    one("e2", "question", ANN)
+    one(replace(OF_THREE, embedder="e2"), "question", ANN)
     assert len(embedder.texts) == 3
 
 
@@ -349,5 +362,5 @@ def test_vectors_without_the_shared_cache(call: str) -> None:
     store, embedder = MemoryCache(down={call}), _Embedder()
     vectors = QueryVectors(lambda name: embedder, shared=EncryptedCache(store, bytes(32)), ttl_s=60)  # type: ignore[arg-type,return-value]
     for _ in range(2):
-        assert vectors("e", "question", ANN).shape == (3,)
+        assert vectors(OF_THREE, "question", ANN).shape == (3,)
     assert embedder.texts == ["question"] and store.calls[-1] == call

@@ -15,7 +15,7 @@ from sluice.adapters.embedders.hashed import HashEmbedder
 from sluice.api.schemas import SearchAnswer
 from sluice.embedding.bm25 import sparse_query
 from sluice.encryption import Cipher, new_key
-from sluice.errors import BadRequest, NotFound, Unavailable
+from sluice.errors import BadRequest, NotFound, Terminal, Unavailable
 from sluice.model.catalog import Live
 from sluice.model.chunk import SparseVector, Vector
 from sluice.model.filters import AnyOf, Between, Condition, parse_filters
@@ -369,16 +369,43 @@ class CountingEmbedder(HashEmbedder):
         return np.full((len(texts), 4), len(self.asked), np.float32)
 
 
+OF_FOUR = Profile("chars:100:0", "hash:4", "off", 4)
+
+
+class Scripted(CountingEmbedder):
+    """Gives one answer after the other."""
+
+    def __init__(self, *answers: Any) -> None:
+        super().__init__()
+        self.answers = list(answers)
+
+    def embed(self, texts: Any) -> Vector:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return np.array([answer], np.float32)
+
+
+@pytest.mark.parametrize("answer", [Terminal("It answered 401."), [np.nan] * 4, [0.5] * 3, [np.inf, 0, 0, 0]])
+def test_what_an_embedder_refuses_or_spoils_is_told_and_not_remembered(answer: Any) -> None:
+    """A search by words still serves, and the next one asks again."""
+    embedder = Scripted(answer, [0.5] * 4)
+    vectors = QueryVectors(lambda name: embedder)
+    with pytest.raises(Unavailable, match="legs: sparse"):
+        vectors(OF_FOUR, "a", READER)
+    assert vectors(OF_FOUR, "a", READER).tolist() == [0.5] * 4
+
+
 def test_a_repeated_question_is_embedded_once_and_the_oldest_is_let_go() -> None:
     embedder = CountingEmbedder()
     vectors = QueryVectors(lambda name: embedder, size=2)
-    first = vectors("hash:4", "a", READER)
-    assert vectors("hash:4", "a", READER) is first
-    vectors("hash:4", "b", READER)
-    vectors("hash:4", "a", READER)
-    vectors("hash:4", "c", READER)  # lets b go, which was used longest ago
-    vectors("hash:4", "a", READER)
-    vectors("hash:4", "b", READER)
+    first = vectors(OF_FOUR, "a", READER)
+    assert vectors(OF_FOUR, "a", READER) is first
+    vectors(OF_FOUR, "b", READER)
+    vectors(OF_FOUR, "a", READER)
+    vectors(OF_FOUR, "c", READER)  # lets b go, which was used longest ago
+    vectors(OF_FOUR, "a", READER)
+    vectors(OF_FOUR, "b", READER)
     assert embedder.asked == ["a", "b", "c", "b"]
     assert first.shape == (4,)
 
@@ -386,8 +413,8 @@ def test_a_repeated_question_is_embedded_once_and_the_oldest_is_let_go() -> None
 def test_vectors_of_two_embedders_are_kept_apart() -> None:
     one, other = CountingEmbedder(), CountingEmbedder()
     vectors = QueryVectors(lambda name: one if name == "one" else other)
-    vectors("one", "a", READER)
-    vectors("other", "a", READER)
+    vectors(replace(OF_FOUR, embedder="one"), "a", READER)
+    vectors(replace(OF_FOUR, embedder="other"), "a", READER)
     assert (one.asked, other.asked) == (["a"], ["a"])
 
 
@@ -396,7 +423,7 @@ def test_a_question_is_remembered_for_who_asked_it() -> None:
     embedder = CountingEmbedder()
     vectors = QueryVectors(lambda name: embedder)
     for who in (READER, replace(READER, tenant="other"), replace(READER, name="ben"), READER):
-        vectors("hash:4", "a", who)
+        vectors(OF_FOUR, "a", who)
     assert embedder.asked == ["a", "a", "a"]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sluice.model.chunk import SparseVector, Vector
+from sluice.model.generation import Profile
 from sluice.model.grants import Principal
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Keyring
@@ -29,7 +30,7 @@ class SearchPorts:
     catalog: Catalog
     keyring: Keyring
     vectors: VectorIndex
-    embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, caller) → (dim,)
+    embed_query: Callable[[Profile, str, Principal], Vector]  # (profile, question, caller) → (dim,)
     sparse_query: SparseQuery
     term_sequence: TermSequence
     graph: GraphRetriever | None = None  # None: the graph is off

@@ -195,7 +195,7 @@ def encoded(
     dense: Vector | None = None
     lost: tuple[Degradation, ...] = ()
     if "dense" in finding:
-        embed = partial(ports.embed_query, generation.profile.embedder, question, principal)
+        embed = partial(ports.embed_query, generation.profile, question, principal)
         if sparse is None or request.min_score is not None:
             dense = embed()
         else:

@@ -20,7 +20,7 @@ GRID: Mapping[str, tuple[float, ...]] = {
 }
 FOLDS = 5
 _ROUNDS = 3
-_LEAST_STEP = 0.0005  # of the mean nDCG@10; smaller steps are noise
+_LEAST_STEP = 0.001  # of the mean nDCG@10; smaller steps are noise
 
 
 @dataclass(frozen=True, slots=True)
