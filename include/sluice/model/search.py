@@ -14,7 +14,7 @@ RETRIEVERS: tuple[Retriever, ...] = get_args(Retriever)
 VECTOR_RETRIEVERS: tuple[Retriever, ...] = ("dense", "sparse")
 
 Degradation = Literal[
-    "dense", "graph", "full_text", "terms", "filters", "refill", "rerank", "diversity", "context", "cache"
+    "dense", "graph", "full_text", "terms", "filters", "refill", "time", "rerank", "diversity", "context", "cache"
 ]
 """A retriever or a step of a search that was lost, replaced or left incomplete."""
 DEGRADATIONS: Mapping[Degradation, str] = {
@@ -24,6 +24,7 @@ DEGRADATIONS: Mapping[Degradation, str] = {
     "terms": "the full text lacks chunks that an older release loaded, until `sluice reconcile --repair`",
     "filters": "the filters were applied to the best candidates only, so passages may be missing",
     "refill": "more passages may exist than were examined",
+    "time": "the time of the search was used up, so more passages may exist",
     "rerank": "the passages were not reranked: the reranker failed or did not answer in time",
     "diversity": "the passages are in the order of relevance, because Qdrant did not return their vectors",
     "context": "passages whose documents were changed meanwhile have no context",
@@ -50,7 +51,7 @@ class SearchRequest:
 class VectorQuery:
     """One query of the vector index. A retriever whose vector is None is left out."""
 
-    dense: Vector | None
+    dense: Vector | None  # shape (n,), where n is the dimension of the generation's embedder
     sparse: SparseVector | None
     tenant: str
     sources: tuple[UUID, ...]  # sources that the principal may read, as the ledger decides
