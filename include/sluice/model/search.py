@@ -99,7 +99,7 @@ class FullTextHits:
 @dataclass(frozen=True, slots=True)
 class EmptyReason:
     """Why a search has no results. `code`: filters_contradict, no_terms, below_min_score, filters_match_nothing,
-    no_match. `detail`: a sentence for the user."""
+    no_match, no_link. `detail`: a sentence for the user."""
 
     code: str
     detail: str
