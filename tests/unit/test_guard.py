@@ -344,3 +344,14 @@ def test_a_call_that_ends_just_after_its_time_gives_its_own_result(
         with pytest.raises(Unavailable, match="connection refused"):
             guard.call(lambda: "row")
         assert state_of(guard) == "open"
+
+
+def test_a_write_that_fails_is_observed(clock: Clock) -> None:
+    seen: list[tuple[str, bool]] = []
+    guard, store = Guard("store", LIMITS, lambda name, _, failed: seen.append((name, failed))), Store()
+    guard.call_inline(store.read)
+    store.error = DOWN
+    with pytest.raises(Unavailable):
+        guard.call_inline(store.read)
+    guard.close()
+    assert seen == [("store", True)]

@@ -87,13 +87,15 @@ class Guard:
     def call_inline(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Returns the result of a call that must neither be left nor repeated, such as a write. It runs in the caller's
         thread. Raises CircuitOpen while the breaker is open. Its success does not close the breaker, because the result
-        may be a context manager that has called nothing yet."""
+        may be a context manager that has called nothing yet; so only a failure is observed."""
         with self._lock:
             self._check_not_open()
+        started_s = time.monotonic()
         try:
             return function(*args, **kwargs)
         except Unavailable as error:
             self._record(error)
+            self._observe(self._dependency, (time.monotonic() - started_s) * 1000, _counts(error))
             raise
 
     def close(self) -> None:
