@@ -13,10 +13,12 @@ from sluice.adapters.neo4j.failures import asking
 from sluice.model.generation import Generation
 from sluice.model.links import Link, Seed
 
-# Entities with more in the generation of the search are left out: they connect passages of different subjects.
+# Entities with more in the generation of the search are left out: they connect passages of different subjects. Others
+# must not count: their readers may be others, and the epoch of this collection does not follow their changes.
 _MOST_ABOUT = 5
 _MOST_MENTIONS = 50
-# Entities with more in all collections and generations of the tenant are left out, too: reading them would take long.
+# Entities with more in all collections and generations of the tenant are left out, too: reading them would take long
+# (the worst case, 100 entities with 900 mentions elsewhere: .15 s with this limit, .45 s without).
 _MOST_READ = 500
 # An entity that one passage mentions has weight 1, one that this many mention weight 0 (inverse document frequency).
 _COMMON = 10_000
