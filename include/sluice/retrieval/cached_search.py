@@ -99,7 +99,7 @@ class CachedSearch:
 
 
 class _Attempt:
-    """One search's use of the cache. After the first failure the cache is not asked again: each call could take its
+    """One search's use of the cache. After the first failure the cache is not called again: each call could take its
     whole timeout."""
 
     def __init__(self, cache: EncryptedCache, key: EntryKey, live: Live, ttl_s: float) -> None:
