@@ -38,7 +38,7 @@ RATE_PER_S = 10.0
 SECONDS = 10.0
 THREADS = 16
 PARTS = ("qdrant", "neo4j", "redis", "postgres")
-_BACK_S = 60.0  # until all searches are whole again
+_BACK_S = 60.0  # until all searches are complete again
 
 
 def main() -> None:
@@ -91,7 +91,7 @@ def measure(stack: Stack, work: Path, data: Path) -> dict[str, Any]:
 
 
 def _load(sluice: Sluice, questions: list[str], outage: AbstractContextManager[None]) -> dict[str, Any]:
-    """Returns the latencies and the answers of one state, and the seconds until all is whole again."""
+    """Returns the latencies and the answers of one state, and the seconds until all is complete again."""
     ended: Counter[str] = Counter()
     with outage:
         began_s = time.perf_counter()
@@ -105,7 +105,7 @@ def _load(sluice: Sluice, questions: list[str], outage: AbstractContextManager[N
         with ThreadPoolExecutor(THREADS) as pool:
             took_ms = np.array(list(pool.map(ask, range(int(RATE_PER_S * SECONDS)))))
     p50, p99 = np.percentile(took_ms, [50, 99])
-    back_s = _recovered(lambda: _answer(sluice, f"{questions[0]} {time.time()}") == "whole")
+    back_s = _recovered(lambda: _answer(sluice, f"{questions[0]} {time.time()}") == "complete")
     figures = {"p50_ms": round(float(p50), 1), "p99_ms": round(float(p99), 1), "max_ms": round(float(took_ms.max()), 1)}
     return {**figures, "answers": dict(ended), "back_s": round(back_s, 1)}
 
@@ -115,21 +115,21 @@ def _answer(sluice: Sluice, question: str) -> str:
         outcome = sluice.search(SearchRequest(question, "bench"), operator("default"))
     except Transient:
         return "503"
-    return ", ".join(outcome.degraded) or "whole"
+    return ", ".join(outcome.degraded) or "complete"
 
 
-def _recovered(is_whole: Callable[[], bool]) -> float:
+def _recovered(is_complete: Callable[[], bool]) -> float:
     began_s = time.monotonic()
-    while not is_whole():
+    while not is_complete():
         if time.monotonic() - began_s > _BACK_S:
-            raise SystemExit(f"The searches are not whole again after {_BACK_S:g} s.")
+            raise SystemExit(f"The searches are not complete again after {_BACK_S:g} s.")
         time.sleep(0.1)
     return time.monotonic() - began_s
 
 
 def table(figures: dict[str, Any]) -> list[str]:
     """Returns the figures as a Markdown table."""
-    lines = ["| dependency | state | p50, ms | p99, ms | longest, ms | answers | whole again after, s |"]
+    lines = ["| dependency | state | p50, ms | p99, ms | longest, ms | answers | complete again after, s |"]
     lines.append("|---|---|---|---|---|---|---|")
     for part, states in figures.items():
         for state, each in states.items():

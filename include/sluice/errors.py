@@ -33,7 +33,8 @@ class Transient(SluiceError):
 START_IT = "Start it (on one machine: `make up`) and try again."
 TRY_AGAIN = "Try again when it answers."
 LESS_LOAD = (
-    "Try again when it has less load, or set a longer time: SLUICE_CALL_TIMEOUT_S, for searches SLUICE_QUERY_TIMEOUT_S."
+    "Try again when it has less load, or set a longer time: SLUICE_CALL_TIMEOUT_S; in the query service "
+    "SLUICE_SEARCH_TIMEOUT_S for searches, SLUICE_QUERY_TIMEOUT_S for other calls."
 )
 
 

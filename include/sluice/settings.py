@@ -189,7 +189,10 @@ class Settings(BaseSettings):
     )
     reranker_api_key: SecretStr = Field(SecretStr(""), description="API key of the rerank endpoint; empty: none.")
     reranker_timeout_s: float = Field(
-        2.0, gt=0, description="Seconds that reranking may take in a search; then the results keep their order."
+        2.0,
+        gt=0,
+        description="Seconds that reranking may take in a search; then the results keep their order. In the query "
+        "service at most 0.4 of SLUICE_SEARCH_TIMEOUT_S.",
     )
     reranker_candidates: int = Field(
         30, ge=1, le=200, description="Passages of a search that are reranked; the others follow them."
@@ -232,7 +235,10 @@ class Settings(BaseSettings):
         300.0, gt=0, le=86400, description="Seconds that a response is cached; it is not used after any change."
     )
     search_cache_timeout_s: float = Field(
-        0.1, gt=0, description="Seconds that one call to the cache may take; after that the search goes on without."
+        0.1,
+        gt=0,
+        description="Seconds that one call to the cache may take, at most 0.04 of SLUICE_SEARCH_TIMEOUT_S; after that "
+        "the search goes on without.",
     )
 
     # evaluation of search
@@ -247,12 +253,18 @@ class Settings(BaseSettings):
     # limits of calls
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")
-    query_timeout_s: float = Field(5.0, gt=0, description="Seconds that one store call of a search may take.")
+    query_timeout_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds that one call of the query service to a store or to the embedding endpoint may take. A "
+        "call of a search gets at most its share of SLUICE_SEARCH_TIMEOUT_S.",
+    )
     search_timeout_s: float = Field(
         5.0,
         gt=0,
-        description="Seconds that a search of the query service may take in all. Each retriever gets a share; the "
-        "answer is given without one that is late.",
+        description="Seconds that a search of the query service may take in all, about: once they are used up, each "
+        "further call still gets half a second. Each dependency gets a share; the answer is given without a retriever "
+        "that is late.",
     )
     pool_size: int = Field(
         5,

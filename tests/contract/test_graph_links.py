@@ -141,6 +141,33 @@ def test_generations_and_collections_are_kept_apart(written: Written, source: So
     assert written.links(seed, generation=replace(source.generation, collection="another")) == {}
 
 
+def test_other_collections_and_generations_change_no_links(written: Written, graph: Neo4jGraph, source: Source) -> None:
+    """Whatever else has the same names: its readers may be others, and its changes are in no epoch of this one."""
+    written.add("film", mentions="Brandt Graz", about="Harbour")
+    written.add("life", about="Brandt")
+    written.add("review", mentions="Brandt Graz")
+    seed = written.seed("film")
+    before = written.links(seed)
+    assert before.keys() == {(0, "life"), (0, "review")}
+    scopes = [replace(source.generation, number=2), replace(source.generation, collection=f"{source.spec.tenant}-b")]
+    try:
+        for scope in scopes:
+            other = replace(source, generation=scope)
+            names = [written.id(each) for each in ("Brandt", "Graz")]
+            mentions = tuple(Mention(each, "PHRASE", "?", 1, about=True) for each in names)
+            graph.write(other, [GraphChunk(uuid.uuid4(), uuid.uuid4(), 0, mentions) for _ in range(60)])
+        assert written.links(seed) == before
+        # What is about a passage's document in another generation is not its subject in this one.
+        film = written.chunks["film"]
+        subject = Mention(written.id("Brandt"), "PHRASE", "Brandt", 0, about=True)
+        other = replace(source, generation=scopes[0])
+        graph.write(other, [GraphChunk(uuid.uuid4(), film.document_id, 1, (subject,))])
+        assert written.links(seed) == before
+    finally:
+        for scope in scopes:
+            graph.drop(scope)
+
+
 def test_a_deleted_chunk_is_no_seed_and_no_target(written: Written, graph: Neo4jGraph, source: Source) -> None:
     written.add("film", mentions="Brandt")
     life = written.add("life", about="Brandt")

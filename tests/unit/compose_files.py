@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK = ROOT / "docker-compose.yml"
 OPENED = ROOT / "deploy" / "compose" / "stores-on-localhost.yml"
 
-REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_]\w*)(?:(:[-?])([^}]*))?\})")
+REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_]\w*)(?:(:[-?+])([^}]*))?\})")
 
 _NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
 _SCALARS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -155,7 +155,7 @@ def read(path: Path) -> dict[Any, Any]:
 
 
 def references(value: Any) -> list[tuple[str, str, str]]:
-    """(variable, `:-`, `:?` or nothing, what follows) of every reference in a tree."""
+    """(variable, `:-`, `:?`, `:+` or nothing, what follows) of every reference in a tree."""
     if isinstance(value, dict):
         return [result for each in value.values() for result in references(each)]
     if isinstance(value, list):
@@ -178,6 +178,8 @@ def filled(value: Any, variables: Mapping[str, str]) -> Any:
         if not result[1]:
             return "$"
         given = variables.get(result[1])
+        if result[2] == ":+":
+            return result[3] if given else ""
         if not given and result[2] != ":-":
             raise KeyError(result[1])
         return given or result[3]

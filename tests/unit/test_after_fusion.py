@@ -15,17 +15,20 @@ from hypothesis import strategies as st
 from sluice.encryption import Cipher
 from sluice.errors import BadRequest, Unavailable
 from sluice.model.filters import contradiction, parse_filters
+from sluice.model.links import Link
 from sluice.model.passage import Passage
 from sluice.model.points import StoredPoint
 from sluice.model.search import Hydrated, SearchRequest
 from sluice.retrieval.arranging import ranked
 from sluice.retrieval.diversity import marginal_order
+from sluice.retrieval.linked_passages import GraphRetriever
 from sluice.retrieval.metrics import collapse
 from sluice.retrieval.near_duplicates import SIMILAR, distinct
 from sluice.retrieval.reranking import Reranking
 from sluice.retrieval.search_json import search_response
+from sluice.retrieval.searching import search
 from unit.test_rerankers import Scripted, passage
-from unit.test_searching import World, ask, chunk_id, document_id, numbers
+from unit.test_searching import GENERATION, READER, World, ask, chunk_id, document_id, numbers
 
 LONG = (
     "The pumps of the northern station are inspected every month by two engineers, who read the pressure at a valve, "
@@ -297,6 +300,50 @@ def test_an_empty_result_says_why(world: World, changes: dict[str, Any], code: s
     assert says in outcome.reason.detail
     assert search_response(outcome)["reason"] == {"code": code, "detail": outcome.reason.detail}
     assert (world.limits == []) == (code in ("filters_contradict", "no_terms"))
+    assert (outcome.retrievers == ()) == (code in ("filters_contradict", "no_terms"))
+
+
+class Links:
+    """No link leads anywhere, or the store of links is down."""
+
+    def __init__(self, *, down: bool = False) -> None:
+        self._down = down
+
+    def links(self, *_: object) -> list[Link]:
+        if self._down:
+            raise Unavailable("neo4j", "stopped")
+        return []
+
+
+@pytest.mark.parametrize(
+    ("links", "filters", "code", "says"),
+    [
+        (Links(), {}, "no_link", "No link leads from the question"),
+        (Links(), {"language": {"exists": False}}, "no_link", "the filters on language"),
+        (Links(down=True), {}, "no_link", "did not answer in time"),
+        (None, {}, "", "no graph"),
+        (None, {"year": {"gte": 5, "lt": 5}}, "", "no graph"),
+        (Links(), {"year": {"gte": 5, "lt": 5}}, "filters_contradict", "year"),
+    ],
+)
+def test_an_empty_result_of_the_graph_alone_says_why(
+    monkeypatch: pytest.MonkeyPatch, links: Any, filters: dict[str, Any], code: str, says: str
+) -> None:
+    profile = replace(GENERATION.profile, entities="phrases")
+    monkeypatch.setattr("unit.test_searching.GENERATION", replace(GENERATION, profile=profile))
+    graph = links and GraphRetriever(links, names_of_question=lambda *_: {}, names_of_passage=lambda *_: {})
+    ports = replace(World(9).ports(), graph=graph)
+    request = SearchRequest("what is a passage", "docs", 5, retrievers=("graph",), filters=filters)
+    if graph is None:
+        with pytest.raises(BadRequest, match=says):
+            search(ports, request, READER)
+        return
+    outcome = search(ports, request, READER)
+    assert outcome.passages == ()
+    assert outcome.reason is not None
+    assert outcome.reason.code == code
+    assert says in outcome.reason.detail
+    assert outcome.retrievers == (("graph",) if says.startswith(("No link", "the filters")) else ())
 
 
 def test_a_result_has_no_reason() -> None:

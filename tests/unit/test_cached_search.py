@@ -19,7 +19,7 @@ from sluice.model.chunk import Vector
 from sluice.model.generation import Generation, Profile
 from sluice.model.grants import Principal
 from sluice.model.passage import Passage
-from sluice.model.search import Degradation, SearchRequest
+from sluice.model.search import DEGRADATIONS, Degradation, SearchRequest
 from sluice.retrieval import cached_search
 from sluice.retrieval.cached_search import CachedSearch
 from sluice.retrieval.encrypted_cache import EncryptedCache, EntryKey
@@ -144,8 +144,8 @@ def test_an_invalid_request_is_refused_before_the_ledger_is_asked() -> None:
         World().cached()(replace(REQUEST, collection="other"), ANN)
 
 
-@pytest.mark.parametrize("loss", ["dense", "graph", "full_text"])
-def test_what_lacks_a_store_is_not_cached(loss: Degradation) -> None:
+@pytest.mark.parametrize("loss", sorted(set(DEGRADATIONS) - {"refill"}))
+def test_what_lacks_a_store_or_time_is_not_cached(loss: Degradation) -> None:
     world = World(outcome=replace(OUTCOME, degraded=(loss,)))
     search = world.cached()
     for _ in range(2):

@@ -690,7 +690,7 @@ def test_a_budget_that_is_used_up_ends_the_refill() -> None:
     world = World(900, hidden=set(range(500)))
     with deadline.within(0.0):
         outcome = ask(world)
-    assert (outcome.passages, outcome.degraded, world.limits) == ((), ("refill",), [100])
+    assert (outcome.passages, outcome.degraded, world.limits) == ((), ("time",), [100])
 
 
 def test_every_word_of_a_response_is_explained() -> None:

@@ -130,7 +130,7 @@ class DuplicatePassage(BaseModel):
 
 
 class Reason(BaseModel):
-    code: Literal["filters_contradict", "no_terms", "below_min_score", "filters_match_nothing", "no_match"]
+    code: Literal["filters_contradict", "no_terms", "below_min_score", "filters_match_nothing", "no_match", "no_link"]
     detail: str = Field(description="A sentence for the user.")
 
 

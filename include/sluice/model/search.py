@@ -20,6 +20,7 @@ Degradation = Literal[
     "terms",
     "filters",
     "refill",
+    "time",
     "resemblance",
     "rerank",
     "diversity",
@@ -34,6 +35,7 @@ DEGRADATIONS: Mapping[Degradation, str] = {
     "terms": "the full text lacks chunks that an older release loaded, until `sluice reconcile --repair`",
     "filters": "the filters were applied to the best candidates only, so passages may be missing",
     "refill": "more passages may exist than were examined",
+    "time": "the time of the search was used up, so more passages may exist",
     "resemblance": "learned weights of similar passages were not used, because Qdrant did not return their vectors",
     "rerank": "the passages were not reranked: the reranker failed or did not answer in time",
     "diversity": "the passages are in the order of relevance, because Qdrant did not return their vectors",
@@ -61,7 +63,7 @@ class SearchRequest:
 class VectorQuery:
     """One query of the vector index. A retriever whose vector is None is left out."""
 
-    dense: Vector | None
+    dense: Vector | None  # shape (n,), where n is the dimension of the generation's embedder
     sparse: SparseVector | None
     tenant: str
     sources: tuple[UUID, ...]  # sources that the principal may read, as the ledger decides
@@ -109,7 +111,7 @@ class FullTextHits:
 @dataclass(frozen=True, slots=True)
 class EmptyReason:
     """Why a search has no results. `code`: filters_contradict, no_terms, below_min_score, filters_match_nothing,
-    no_match. `detail`: a sentence for the user."""
+    no_match, no_link. `detail`: a sentence for the user."""
 
     code: str
     detail: str

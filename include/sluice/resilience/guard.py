@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import BoundedSemaphore, Lock
@@ -87,13 +87,15 @@ class Guard:
     def call_inline(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Returns the result of a call that must neither be left nor repeated, such as a write. It runs in the caller's
         thread. Raises CircuitOpen while the breaker is open. Its success does not close the breaker, because the result
-        may be a context manager that has called nothing yet."""
+        may be a context manager that has called nothing yet; so only a failure is observed."""
         with self._lock:
             self._check_not_open()
+        started_s = time.monotonic()
         try:
             return function(*args, **kwargs)
         except Unavailable as error:
             self._record(error)
+            self._observe(self._dependency, (time.monotonic() - started_s) * 1000, _counts(error))
             raise
 
     def close(self) -> None:
@@ -142,10 +144,13 @@ class Guard:
 
     def _error_of(self, future: Future[T], ends_s: float, started_s: float) -> Exception | None:
         """Waits for the call until `ends_s`. Returns its error, Slow if it has not ended, None if it has a result."""
+        wait([future], max(0.0, ends_s - time.monotonic()))
+        if not future.done():
+            return self._left(started_s)
         try:
-            future.result(max(0.0, ends_s - time.monotonic()))
+            future.result()  # at once: a TimeoutError from here is the call's own
         except Exception as raised:
-            return raised if future.done() else self._left(started_s)
+            return raised
         return None
 
     def _ended_late(self, future: Future[T]) -> None:

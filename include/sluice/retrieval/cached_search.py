@@ -33,7 +33,8 @@ Result = TypeVar("Result")
 LiveSearch = Callable[[SearchRequest, Principal, Live], SearchOutcome]
 
 LOST: Degradation = "cache"
-# An outcome that lacks one of these is the same a moment later; one that lacks a store is not, so it is not cached.
+# An outcome that lacks one of these is the same a moment later; one that lacks a store or time is not, so it is not
+# cached.
 _LASTING = frozenset({"refill"})
 LOCK_S = 1.0  # longest wait for a server that searches the same; longer than nearly all searches
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.05
@@ -98,7 +99,7 @@ class CachedSearch:
 
 
 class _Attempt:
-    """One search's use of the cache. After the first failure the cache is not asked again: each call could take its
+    """One search's use of the cache. After the first failure the cache is not called again: each call could take its
     whole timeout."""
 
     def __init__(self, cache: EncryptedCache, key: EntryKey, live: Live, ttl_s: float) -> None:

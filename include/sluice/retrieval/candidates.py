@@ -66,9 +66,10 @@ def _by_words(
     return Found(hits.candidates, ("sparse",), tuple(degraded), hits.complete, conditions)
 
 
-def incomplete(found: Found) -> tuple[Degradation, ...]:
-    """Returns the words for a result that has too few passages, although there may be more candidates."""
-    return ("filters", "refill") if "full_text" in found.degraded and found.undecided else ("refill",)
+def incomplete(found: Found, word: Degradation) -> tuple[Degradation, ...]:
+    """Returns the words for a result that has too few passages, although there may be more candidates. `word`: why no
+    more were examined."""
+    return ("filters", word) if "full_text" in found.degraded and found.undecided else (word,)
 
 
 def attempted(step: Callable[[], T], word: Degradation) -> tuple[T | None, tuple[Degradation, ...]]:

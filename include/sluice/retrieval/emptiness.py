@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.model.search import EmptyReason, SearchRequest
+from sluice.model.search import Degradation, EmptyReason, Retriever, SearchRequest
 
 
 def contradictory(why: str) -> EmptyReason:
@@ -10,9 +10,13 @@ def contradictory(why: str) -> EmptyReason:
     return EmptyReason("filters_contradict", f"No document can satisfy the filters: {why}.")
 
 
-def empty_reason(request: SearchRequest, retrievers: tuple[str, ...]) -> EmptyReason:
-    """Returns why nothing was found. `retrievers`: those that could be used with this question. The reason is the same
-    whether no passage exists or the caller may not read it."""
+def empty_reason(
+    request: SearchRequest, retrievers: tuple[Retriever, ...], degraded: tuple[Degradation, ...]
+) -> EmptyReason:
+    """Returns why nothing was found. `retrievers`: those of the index that could be used with this question.
+    `degraded`: what was lost. The reason is the same whether no passage exists or the caller may not read it."""
+    if request.retrievers == ("graph",):
+        return _no_link(request, lost="graph" in degraded)
     if not retrievers:
         return EmptyReason(
             "no_terms",
@@ -29,3 +33,15 @@ def empty_reason(request: SearchRequest, retrievers: tuple[str, ...]) -> EmptyRe
     by_filters = "filters_match_nothing" if request.filters else "no_match"
     code = by_filters if request.min_score is None else "below_min_score"
     return EmptyReason(code, f"No passage that you may read {' and '.join(missed)}.")
+
+
+def _no_link(request: SearchRequest, *, lost: bool) -> EmptyReason:
+    if lost:
+        why = "The graph did not answer in time, so no links were followed. Try again, or add dense or sparse to legs."
+        return EmptyReason("no_link", why)
+    filtered = f" and that satisfies the filters on {', '.join(request.filters)}" if request.filters else ""
+    return EmptyReason(
+        "no_link",
+        "No link leads from the question, or from the passages that match it best, to a passage that you may read"
+        f"{filtered}. Add dense or sparse to legs.",
+    )

@@ -60,7 +60,8 @@ class Filled:
 def fill(
     ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: Wanted
 ) -> Filled:
-    """Returns the passages to choose from, at least `pool` if there are so many.
+    """Returns the passages to choose from, at least `pool` if there are so many. Raises Unavailable if the ledger or
+    the keys do not answer, or the index does not and words cannot serve in its place.
 
     Each result comes from a single hydration, and so from one state of the ledger: if it were combined from several, a
     version activated in between would show a document in two versions.
@@ -92,8 +93,10 @@ def fill(
         numbers = _numbers(found, candidates, passages)
         if len(passages) >= wanted.count or complete or wanted.only_linked:
             return Filled(passages, found.retrievers, degraded, numbers, scale)
-        if limit >= MAX_CANDIDATES or deadline.is_over():
-            return Filled(passages, found.retrievers, (*degraded, *incomplete(found)), numbers, scale)
+        if limit >= MAX_CANDIDATES:
+            return Filled(passages, found.retrievers, (*degraded, *incomplete(found, "refill")), numbers, scale)
+        if deadline.is_over():
+            return Filled(passages, found.retrievers, (*degraded, *incomplete(found, "time")), numbers, scale)
         limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
 
 

@@ -33,7 +33,8 @@ class Passages:
 
     def read(self, candidates: Sequence[Candidate], conditions: Sequence[Condition]) -> Iterator[Passage]:
         """Yields the passages, in the order of the candidates, that the caller may read now, that can be decrypted, and
-        for which the conditions hold. All come from one state of the ledger; each is decrypted when it is taken."""
+        for which the conditions hold. All come from one state of the ledger; each is decrypted when it is taken.
+        Raises Unavailable when the first is taken, if the ledger or the keys do not answer."""
         by_id = {candidate.chunk_id: candidate for candidate in candidates}
         hydrated = self.catalog.hydrate(self.generation, list(by_id), self.principal)
         keys = self.keyring.get(list(dict.fromkeys(row.document_id for row in hydrated)))

@@ -84,12 +84,12 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal, liv
     generation, sources = live.generation, live.sources
     # Before any work, because it raises for an invalid request.
     conditions = parse_filters(request.filters, generation.filter_fields)
-    if why := contradiction(conditions):
-        return _empty(request, generation, contradictory(why), started)
-    query, lost = encoded(ports, request, principal, generation, question, sources)
     graph = ports.graph if "graph" in request.retrievers and generation.has_graph else None
     if graph is None and request.retrievers == ("graph",):
         raise BadRequest("This collection has no graph. Name dense or sparse in legs.")
+    if why := contradiction(conditions):
+        return _empty(generation, contradictory(why), started)
+    query, lost = encoded(ports, request, principal, generation, question, sources)
     filled = Filled([], query.retrievers, ())
     # No readable source must mean no result, never "no restriction".
     if sources and query.retrievers:
@@ -134,14 +134,14 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal, liv
         generation=generation.number,
         took_ms=round((time.perf_counter() - started) * 1000, 2),
         nothing_relevant=not relevant,
-        reason=None if passages else empty_reason(request, filled.retrievers),
+        reason=None if passages else empty_reason(request, filled.retrievers, filled.degraded),
         candidates=filled.candidates,
     )
 
 
-def _empty(request: SearchRequest, generation: Generation, reason: EmptyReason, started: float) -> SearchOutcome:
+def _empty(generation: Generation, reason: EmptyReason, started: float) -> SearchOutcome:
     took_ms = round((time.perf_counter() - started) * 1000, 2)
-    return SearchOutcome((), request.retrievers, (), generation.number, took_ms, nothing_relevant=True, reason=reason)
+    return SearchOutcome((), (), (), generation.number, took_ms, nothing_relevant=True, reason=reason)
 
 
 def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Principal) -> Passage:

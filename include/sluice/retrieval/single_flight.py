@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 class SingleFlight(Generic[Result]):
-    """Threads that make the same call while one of them is at it wait for its result."""
+    """While one thread makes a call, other threads that would make the same call wait for its result."""
 
     def __init__(self) -> None:
         self._running: dict[str, Future[Result]] = {}

@@ -24,6 +24,7 @@ from sluice.ports.telemetry import Telemetry
 from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
 from sluice.wiring.clients import (
+    address,
     make_embedder,
     make_entities,
     make_extractor,
@@ -104,8 +105,11 @@ class Sluice:
         self.telemetry: Telemetry | None = telemetry
         self.guards = _guards(settings, serving, telemetry)
         pooled = {"pool_size": settings.pool_size, **timeouts(settings, serving)}
-        ledger = make_engine(required(settings, "database_url"), **pooled)
-        keys = make_engine(required(settings, "keys_database_url"), **pooled)
+        form = "postgresql+psycopg://user:password@host:5432/database"
+        with address("database_url", form):
+            ledger = make_engine(required(settings, "database_url"), **pooled)
+        with address("keys_database_url", form):
+            keys = make_engine(required(settings, "keys_database_url"), **pooled)
         self.ledger: Ledger = postgres_ledger(ledger)
         self.catalog: Catalog = PostgresCatalog(ledger)
         self.cache: VectorCache = PostgresVectorCache(ledger)
@@ -442,7 +446,7 @@ class Sluice:
         ports, cache, ttl_s = self._search_ports, self.search_cache, self.settings.search_cache_ttl_s
         searched: Search = partial(search, ports)
         if cache is not None:
-            wait_s = self.settings.query_timeout_s
+            wait_s = self.settings.search_timeout_s  # an equal search ends by then
             searched = CachedSearch(partial(search, ports), self.catalog, cache, ttl_s=ttl_s, wait_s=wait_s)
         if not self.guards:
             return searched

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -104,7 +104,8 @@ def make_graph(settings: Settings, serving: bool) -> Neo4jGraph | None:
     from sluice.adapters.neo4j.graph import Neo4jGraph
 
     password = settings.neo4j_password.get_secret_value()
-    return Neo4jGraph(settings.neo4j_uri, settings.neo4j_user, password, **timeouts(settings, serving))
+    with address("neo4j_uri", "bolt://host:7687 or neo4j://host:7687"):
+        return Neo4jGraph(settings.neo4j_uri, settings.neo4j_user, password, **timeouts(settings, serving))
 
 
 def make_graph_retriever(links: PassageLinks | None) -> GraphRetriever | None:
@@ -124,7 +125,8 @@ def make_vectors(settings: Settings, serving: bool) -> QdrantIndex | QdrantOnDem
     if serving:
         from sluice.adapters.qdrant.index import QdrantIndex
 
-        return QdrantIndex(settings.qdrant_url, key, settings.qdrant_grpc_port, **timeouts(settings, serving))
+        with address("qdrant_url", "http://host:6333 or https://host:6333"):
+            return QdrantIndex(settings.qdrant_url, key, settings.qdrant_grpc_port, **timeouts(settings, serving))
     from sluice.adapters.qdrant.on_demand import QdrantOnDemand
 
     return QdrantOnDemand(settings.qdrant_url, key, settings.qdrant_grpc_port, **timeouts(settings, serving))
@@ -139,6 +141,29 @@ def make_telemetry(settings: Settings) -> Statsd | None:
     return connected(settings.statsd_host, settings.statsd_port)
 
 
+# Servers that differ only in these share cached answers. A setting that is not named here separates them: nobody has to
+# remember that a new one may change answers.
+NO_ANSWER_DEPENDS_ON = {
+    "home",
+    "pool_size",
+    "connect_timeout_s",
+    "statsd_host",
+    "statsd_port",
+    "models",
+    "maven_mirror",
+    "notify_url",
+    "marquez_url",
+    "marquez_web_url",
+    "lineage_names",
+    "lineage_days",
+    "artefacts_uri",
+    "artefacts_keep_days",
+    "batch_size",
+    "task_slots",
+    "extract_workers",
+}
+
+
 def make_search_cache(settings: Settings) -> EncryptedCache | None:
     """The cache of searches in Redis; None where it is off, or Redis has no address."""
     url = settings.redis_url.get_secret_value()
@@ -148,10 +173,22 @@ def make_search_cache(settings: Settings) -> EncryptedCache | None:
     from sluice.retrieval.encrypted_cache import EncryptedCache
 
     secret = derived_key(parse_master_key(required(settings, "master_key")), "sluice search cache")
-    # All settings but those of one machine: nobody has to remember which of them an answer depends on. Secrets are
-    # masked.
-    setup = settings.model_dump_json(exclude={"home", "pool_size"})
-    return EncryptedCache(RedisCache(url, settings.search_cache_timeout_s), secret, setup)
+    setup = settings.model_dump_json(exclude=NO_ANSWER_DEPENDS_ON)  # secrets are masked
+    with address("redis_url", "redis://host:6379/0, or rediss:// with TLS"):
+        store = RedisCache(url, settings.search_cache_timeout_s)
+    return EncryptedCache(store, secret, setup)
+
+
+@contextmanager
+def address(setting: str, form: str) -> Iterator[None]:
+    """Raises BadRequest where the body, which builds a client of the address in `setting`, raises an error. `form`: how
+    to write the address. The client's own message is not shown, because it may contain a password."""
+    try:
+        yield
+    except BadRequest:
+        raise
+    except Exception:
+        raise BadRequest(f"SLUICE_{setting.upper()} is no valid address. Write {form}.") from None
 
 
 def required(settings: Settings, name: str) -> str:
