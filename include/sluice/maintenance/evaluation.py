@@ -16,7 +16,6 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.errors import Transient
 from sluice.model.evaluation import FILES, FUSED, METRICS, Comparison, Evaluation
 from sluice.model.gates import GateResult, GateRule
 from sluice.model.generation import Generation
@@ -30,7 +29,8 @@ from sluice.quality.checks import Check, check_of
 from sluice.quality.gate_rules import merged, with_rules
 from sluice.retrieval import metrics
 from sluice.retrieval.golden import Golden
-from sluice.retrieval.measuring import TOP_K, Measurement, Search, measure
+from sluice.retrieval.measuring import TOP_K, Measurement, measure, switched
+from sluice.retrieval.observed_search import Search
 
 SUITE, CHECK = "retrieval", "quality_drop"
 SIGNIFICANT = 0.05  # p of a drop that is reported
@@ -109,7 +109,7 @@ class Evaluating:
     def _evaluation(self, request: EvaluationRequest, measurement: Measurement, seconds: float) -> Evaluation:
         [generation] = live_generations(self.collections, request.collection)
         if generation.number != measurement.generation:
-            raise _switched()
+            raise switched()
         hashes = self._hashes(generation, request.tenant, measurement.queries)
         return Evaluation(
             evaluation_id=UUID(int=0),  # the ledger assigns it
@@ -132,7 +132,7 @@ class Evaluating:
     def _generation(self, evaluation: Evaluation) -> Generation:
         [generation] = live_generations(self.collections, evaluation.collection)
         if generation.number != evaluation.generation:
-            raise _switched()
+            raise switched()
         return generation
 
     def _known(self, request: EvaluationRequest, queries: Sequence[JudgedQuery]) -> bool:
@@ -237,7 +237,3 @@ def _changes(evaluation: Evaluation, baseline: Evaluation | None) -> NDArray[np.
     if not common:
         return np.zeros((0, len(METRICS)))
     return np.array([now[key].astype(np.float64) - before[key].astype(np.float64) for key in common])
-
-
-def _switched() -> Transient:
-    return Transient("Another generation became live during the evaluation. Nothing was recorded. Run it again.")
