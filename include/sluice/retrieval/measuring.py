@@ -115,7 +115,7 @@ def _scores(retriever: str, queries: Sequence[JudgedQuery], outcomes: Sequence[_
 def _ranked(query: JudgedQuery, outcome: SearchOutcome) -> _Ranked:
     judged = {each.document_id for each in query.judgements}
     documents = metrics.collapse(
-        [_key(each, judged) for each in (passage, *passage.duplicates)] for passage in outcome.passages
+        [_key(passage, judged), *(_key(each, judged) for each in passage.duplicates)] for passage in outcome.passages
     )
     return _Ranked(documents, outcome.generation, outcome.took_ms, bool(outcome.retrievers))
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from sluice.pipeline.vanished_documents import VanishedDocuments
     from sluice.resilience.guard import Guard
     from sluice.retrieval.encrypted_cache import EncryptedCache
-    from sluice.retrieval.feedback import Listening
+    from sluice.retrieval.feedback import FeedbackRecording
     from sluice.retrieval.golden import Golden
     from sluice.retrieval.observed_search import Search
     from sluice.retrieval.reranking import Reranking
@@ -373,11 +373,11 @@ class Sluice:
         return Evaluating(*parts, self.search, self.gate_rules)
 
     @cached_property
-    def feedback(self) -> Listening:
-        from sluice.retrieval.feedback import FeedbackRules, Listening
+    def feedback(self) -> FeedbackRecording:
+        from sluice.retrieval.feedback import FeedbackRecording, FeedbackRules
 
         rules = FeedbackRules(self.settings.feedback_callers, self.settings.feedback_per_hour)
-        return Listening(self.catalog, self.ledger.feedback, self.golden, rules)
+        return FeedbackRecording(self.catalog, self.ledger.feedback, self.golden, rules)
 
     # --- search
 
