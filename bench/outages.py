@@ -29,7 +29,7 @@ from devstack import Config, Stack, ports
 from sluice.errors import Transient
 from sluice.model.grants import operator
 from sluice.model.search import SearchRequest
-from sluice.retrieval import metrics
+from sluice.retrieval import judgement_files
 from sluice.settings import Settings
 from sluice.wiring.application import Sluice
 from support.outages import OUTAGES, EmbeddingEndpoint
@@ -76,7 +76,7 @@ def measure(stack: Stack, work: Path, data: Path) -> dict[str, Any]:
     os.environ.update(environment)
     command.sluice({**os.environ}, "migrate")
     command.sluice({**os.environ}, "ingest", f"jsonl://{folder / 'corpus.jsonl'}", "--collection", "bench")
-    questions = list(metrics.read_queries(folder / "queries.jsonl").values())
+    questions = list(judgement_files.read_queries(folder / "queries.jsonl").values())
     sluice = Sluice(Settings(), serving=True)
     figures: dict[str, Any] = {}
     try:

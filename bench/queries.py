@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from demo.server import Server
-from sluice.retrieval import metrics
+from sluice.retrieval import judgement_files
 
 RATE_PER_S = 10.0
 SECONDS = 30.0
@@ -25,7 +25,7 @@ REPEATED = 50  # questions with cached answers
 
 
 def measure(server: Server, data: Path) -> dict[str, Any]:
-    texts = list(metrics.read_queries(data / "retrieval" / "cranfield" / "queries.jsonl").values())
+    texts = list(judgement_files.read_queries(data / "retrieval" / "cranfield" / "queries.jsonl").values())
     count = int(RATE_PER_S * SECONDS)
     repeated = texts[:REPEATED]
     for text in repeated:  # the first requests load the model

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import command
 from demo.server import Server
-from sluice.retrieval import metrics
+from sluice.retrieval import judgement_files, metrics
 from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 
 QRELS = "qrels.tsv"
@@ -37,8 +37,8 @@ def measure(server: Server, environment: dict[str, str], data: Path) -> dict[str
     for name, qrels in SETS.items():
         folder, collection = data / "retrieval" / name, name.replace("/", "_")
         ingest(collection, folder / "corpus.jsonl", environment)
-        judged = metrics.read_qrels(folder / qrels)
-        texts = metrics.read_queries(folder / "queries.jsonl")
+        judged = judgement_files.read_qrels(folder / qrels)
+        texts = judgement_files.read_queries(folder / "queries.jsonl")
         asked = {qid: texts[qid] for qid in texts if qid in judged}
         figures[name] = _evaluated(server, collection, asked, judged)
         if name in DIVERSE_SETS:
@@ -100,8 +100,9 @@ def _by_reciprocal_rank(lists: Sequence[Sequence[dict[str, Any]]]) -> list[dict[
 
 def _documents(results: Sequence[dict[str, Any]]) -> list[str]:
     """Returns the ids of the documents, each at the rank of its best passage; those of near-duplicates follow it."""
-    named = (each for result in results for each in (result, *result.get("duplicates", ())))
-    return list(dict.fromkeys(each["external_id"] for each in named))
+    return metrics.collapse(
+        [each["external_id"] for each in (result, *result.get("duplicates", ()))] for result in results
+    )
 
 
 def ingest(collection: str, corpus: Path, environment: dict[str, str]) -> None:

@@ -8,8 +8,8 @@ history, and so does `GET /sluice/api/v1/collections/{collection}/evaluations`.
 
 The DAG runs after each ingest, for the collection that was ingested, and on demand. `plan` chooses the golden sets,
 `learn` fits the weights of search to them, `measure` is mapped over them, and `report` lists the results. A collection
-without a golden set is skipped; the note and the log of `plan` say so. If an ingest changed nothing and the golden set
-is the same, it is not evaluated again.
+without a golden set is skipped; the note and the log of `plan` say so. If an ingest changed nothing, a golden set is
+not evaluated again, provided that it is the same, and that its last evaluation passed and was after the last change.
 
 | param | unit | meaning |
 |---|---|---|

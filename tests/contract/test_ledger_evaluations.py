@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
+from sluice.adapters.postgres.feedback import _DOCUMENT
 from sluice.adapters.postgres.golden import FORGET_DOCUMENTS
 from sluice.errors import BadRequest, NotFound
 from sluice.maintenance.evaluation import recorded_gate
@@ -99,6 +100,18 @@ def test_a_question_is_added_once_and_a_judgement_of_a_document_replaces_the_ear
     assert only.version == changed.version
     replaced = place.add(query(Judgement("b", 1.0, place.b)), replace=True)
     assert replaced.queries == 1 and first.question_id not in place.queries()
+
+
+def test_a_name_alone_replaces_no_judgement_that_has_an_id(place: Place) -> None:
+    """The name may be that of several documents. An id replaces the name alone, which stood for the document."""
+    first = query(Judgement("a", 1.0, place.a))
+    place.add(first)
+    place.add(query(Judgement("a", 2.0), question_id=first.question_id))
+    judged = place.queries()[first.question_id].judgements
+    assert [(each.document_id, each.gain) for each in judged] == [(place.a, 1.0), (None, 2.0)]
+    place.add(query(Judgement("a", 3.0, place.a), question_id=first.question_id))
+    judged = place.queries()[first.question_id].judgements
+    assert [(each.document_id, each.gain) for each in judged] == [(place.a, 3.0)]
 
 
 def test_documents_are_found_by_a_name_that_only_one_has(place: Place, db: LedgerDatabase) -> None:
@@ -208,6 +221,47 @@ def test_callers_are_counted_once_each(place: Place) -> None:
     assert place.feedback.open(f"{place.tenant}x", place.collection, 9) == []
 
 
+def test_rejected_opinions_do_not_count_and_are_not_opened_again(place: Place) -> None:
+    question = uuid4()
+    place.give(question, place.a, CALLERS[0])
+    assert place.feedback.decide(place.generation, place.tenant, question, place.a, "rejected") == 1
+    told = place.give(question, place.a, CALLERS[1], 2.0)
+    assert (told.relevant, told.gain) == (1, 2.0)
+    told = place.give(question, place.a, CALLERS[0], 0.5)
+    assert (told.relevant, told.irrelevant, told.gain) == (1, 0, 2.0), "the same caller again, after the rejection"
+    (listed,) = place.feedback.open(place.tenant, place.collection, 9)
+    assert listed == told
+    place.feedback.decide(place.generation, place.tenant, question, place.a, "rejected")
+    assert place.feedback.open(place.tenant, place.collection, 9) == []
+
+
+def test_feedback_says_whether_the_document_is_judged(place: Place) -> None:
+    asked = query(Judgement("a", 1.0, place.a))
+    assert not place.give(asked.question_id, place.a, CALLERS[0]).judged
+    place.add(asked)
+    assert not place.give(asked.question_id, place.a, CALLERS[0]).judged, "in another golden set"
+    place.add(asked, name="feedback")
+    assert place.give(asked.question_id, place.a, CALLERS[0]).judged
+    assert not place.give(asked.question_id, place.b, CALLERS[0]).judged
+
+
+def test_feedback_on_a_document_that_is_deleted_meanwhile_leaves_nothing(place: Place, db: LedgerDatabase) -> None:
+    db.ledger.versions.remove(place.run, [place.a])
+    with pytest.raises(NotFound, match="was deleted"):
+        place.give(uuid4(), place.a, CALLERS[0])
+    assert place.golden.of_tenant(place.generation, place.tenant) == []
+
+
+def test_a_deletion_waits_for_feedback_that_is_being_given(place: Place, db: LedgerDatabase) -> None:
+    place_of = {"collection_id": place.generation.collection_id, "tenant": place.tenant}
+    db.overlapping(
+        lambda connection: connection.execute(_DOCUMENT, {**place_of, "document_id": place.a}),
+        lambda connection: connection.execute(
+            text("UPDATE documents SET deleted_at = now() WHERE document_id = :id"), {"id": place.a}
+        ),
+    )
+
+
 # --- evaluations
 
 
@@ -266,11 +320,29 @@ def test_the_gate_is_a_result_of_the_run_and_is_replaced(place: Place, db: Ledge
     place.record(place.evaluation(comparison=dropped(), run_id=uuid4()))  # a run that was pruned
 
 
-def test_the_last_run_is_the_last_that_succeeded(place: Place, db: LedgerDatabase) -> None:
-    assert place.evaluations.last_run(place.generation, place.tenant) is None
-    db.ledger.runs.finish(place.run, "succeeded", {})
-    db.ledger.runs.finish(started(db, place.source), "failed", {})
-    assert place.evaluations.last_run(place.generation, place.tenant) == place.run.run_id
+def test_the_last_run_is_the_last_that_changed_the_collection(place: Place, db: LedgerDatabase) -> None:
+    def last_run() -> UUID | None:
+        return place.evaluations.last_run(place.generation, place.tenant)
+
+    def finished(documents: Any, state: str = "succeeded") -> UUID:
+        run = started(db, place.source)
+        db.ledger.runs.finish(run, state, {"documents": documents})
+        return run.run_id
+
+    assert last_run() is None
+    unchanged = {"seen": 9, "new": 0, "changed": 0, "moved": 0, "deleted": 0, "unchanged": 9, "quarantined": 1}
+    db.ledger.runs.finish(place.run, "succeeded", {"documents": {**unchanged, "new": 2}})
+    assert last_run() == place.run.run_id
+    finished({**unchanged, "new": 1}, "failed")
+    finished(unchanged)
+    finished(0)
+    db.ledger.runs.finish(started(db, place.source), "succeeded", {})
+    assert last_run() == place.run.run_id
+    for name in ("changed", "moved", "deleted"):
+        run_id = finished({**unchanged, name: 1})
+        assert last_run() == run_id, name
+    purge = finished(3)
+    assert last_run() == purge, "a purge has one number"
     assert place.evaluations.last_run(place.generation, f"{place.tenant}x") is None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from sluice.errors import BadRequest
 from sluice.model.evaluation import FUSED, METRICS, Comparison, Evaluation, RetrieverScores
 from sluice.model.golden import JudgedQuery, Judgement
 from sluice.model.grants import Grant
@@ -79,6 +80,51 @@ def test_who_says_not_relevant_outweighs_another(world: World, client: TestClien
     assert judgement.gain == 0.5, "the lowest gain"
 
 
+def feedback_of(world: World) -> Any:
+    sluice = world.sluice()
+    return sluice.feedback, world.run("open").source.generation
+
+
+def test_a_rejected_opinion_does_not_help_another_to_be_promoted(world: World, client: TestClient) -> None:
+    feedback, generation = feedback_of(world)
+    assert given(world, client).status_code == 201
+    (opened,) = world.ledger.feedback.open("acme", "docs", 9)
+    assert feedback.reject(generation, "acme", opened.question_id) == 1
+    for token in ("ann-token", "bob-token", "ann-token"):
+        assert given(world, client, token).status_code == 201
+    assert sets(world) == {}
+    assert given(world, client, "sam-token").status_code == 201
+    assert sets(world)["feedback"].queries == 1, "two who were not rejected"
+
+
+def test_accepting_a_question_decides_all_opinions_on_it(world: World, client: TestClient) -> None:
+    feedback, generation = feedback_of(world)
+    assert given(world, client).status_code == 201
+    assert given(world, client, chunk_id=str(named("chunk legal")), relevant=False).status_code == 201
+    question_id = world.ledger.feedback.open("acme", "docs", 9)[0].question_id
+    assert feedback.accept(generation, "acme", question_id).judgements == 1
+    assert feedback.open("acme", "docs") == []
+
+
+def test_a_question_without_its_key_is_not_accepted_silently(world: World, client: TestClient) -> None:
+    feedback, generation = feedback_of(world)
+    assert given(world, client).status_code == 201
+    question_id = world.ledger.feedback.open("acme", "docs", 9)[0].question_id
+    world.keyring.destroy([question_id])
+    with pytest.raises(BadRequest, match="cannot be decrypted"):
+        feedback.accept(generation, "acme", question_id)
+    assert feedback.reject(generation, "acme", question_id) == 1
+
+
+def test_what_is_judged_is_not_judged_again(world: World, client: TestClient) -> None:
+    for token in ("ann-token", "bob-token"):
+        assert given(world, client, token, relevant=None, gain=2.0).status_code == 201
+    before = sets(world)["feedback"]
+    assert given(world, client, "sam-token").status_code == 201
+    assert sets(world)["feedback"] == before
+    assert world.ledger.feedback.open("acme", "docs", 9) == []
+
+
 def test_only_what_the_caller_may_read(world: World, client: TestClient) -> None:
     legal, foreign = str(named("chunk legal")), str(named("chunk neighbour"))
     assert given(world, client, chunk_id=legal).status_code == 201
@@ -128,6 +174,8 @@ def test_a_caller_gives_a_bounded_number_in_an_hour(world: World, client: TestCl
             third.status_code == 429 and third.headers["Retry-After"] and "2 times in an hour" in third.json()["detail"]
         )
         assert given(world, bounded, "bob-token", query="three").status_code == 201, "others are not affected"
+        assert given(world, bounded, "bob-token", query="three").status_code == 201
+        assert given(world, bounded, "bob-token", query="three").status_code == 429, "also the same opinion again"
     big = client.post(
         FEEDBACK, content=b'{"query": "' + b"x" * 70_000 + b'"}', headers={"Content-Type": "application/json"}
     )

@@ -176,6 +176,7 @@ def test_golden_sets_by_the_command_line(ingested: Sluice, run: Callable[..., An
             "Give one file",
         ),
         (("golden", "add", "a", "--external-id", "x", "--name", "No Name"), "cannot be a golden set's name"),
+        (("golden", "add", "a", "--external-id", "x", "--name", "files"), "evaluations of files"),
         (("golden", "add", "a", "--document", "0190c9a0-0000-7000-8000-000000000001"), "has no document"),
         (("golden", "remove", "--name", "absent"), "no golden set 'absent'"),
         (("golden", "accept", "0190c9a0-0000-7000-8000-000000000001"), "no open feedback"),
@@ -225,6 +226,24 @@ def test_an_unchanged_collection_is_not_evaluated_again(ingested: Sluice, run: A
     assert ingested.evaluation.evaluate(unchanged) is None
     run("golden", "add", "which bird is large", "--external-id", "albatross.md", "-c", name)
     assert ingested.evaluation.evaluate(unchanged) is not None, "the golden set has changed"
+    (tmp_path / "in" / "wren.md").write_text("# The wren\n\nThe wren nests in hedges.\n")
+    ingest = IngestRequest(SourceSpec((tmp_path / "in").as_uri(), name))
+    ingested.ingestion.ingest(ingest)  # and the evaluation after it fails
+    ingested.ingestion.ingest(ingest)
+    assert ingested.evaluation.evaluate(unchanged) is not None, "an earlier change was not evaluated"
+    assert ingested.evaluation.evaluate(unchanged) is None
+    delete_half(ingested, name)
+    for _ in range(2):
+        worse = ingested.evaluation.evaluate(replace(unchanged, changed=True))
+        assert worse is not None and worse.comparison is not None and worse.comparison.result == "warning"
+        assert ingested.evaluation.evaluate(unchanged) is not None, "a drop is reported until the quality is back"
+
+
+def test_a_golden_set_has_one_version(ingested: Sluice, run: Any, tmp_path: Path, name: str) -> None:
+    """Also where a question has no relevant document."""
+    run("golden", "import", str(judged(tmp_path)), "-c", name)
+    stored = run("golden", "add", "which bird", "--external-id", "egret.md", "--gain", "0", "-c", name)
+    assert run("eval", "--golden", "default", "-c", name)["golden_version"] == stored["version"]
 
 
 def test_weights_are_learned_where_they_help(

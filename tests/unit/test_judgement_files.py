@@ -132,5 +132,6 @@ def test_the_version_changes_with_questions_and_judgements_only() -> None:
     assert len({judged_hash("q", each) for each in ([a], [b], [a, b], [Judgement("x", 2.0)])}) == 4
     assert judged_hash("q", [a]) != judged_hash("r", [a])
     assert judged_hash("q", [a]) == judged_hash("q", [Judgement("x", 1.0, DOCUMENT)]), "the same once it is ingested"
-    hashes = [judged_hash(name, [a]) for name in "qrs"]
-    assert version_of(hashes) == version_of(hashes[::-1]) != version_of(hashes[:2])
+    questions = [(UUID(int=number), [a]) for number in range(3)]
+    assert version_of(questions) == version_of(questions[::-1]) != version_of(questions[:2])
+    assert version_of([*questions, (UUID(int=9), [Judgement("x", 0.0)])]) != version_of(questions)

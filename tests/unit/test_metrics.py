@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,13 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.errors import BadRequest
-from sluice.retrieval.metrics import NAMES, collapse, compare, evaluate, read_qrels, read_queries
-
-
-@dataclass
-class Hit:
-    external_id: str
-    duplicates: Sequence[Hit] = ()
+from sluice.retrieval.judgement_files import read_qrels, read_queries
+from sluice.retrieval.metrics import NAMES, collapse, compare, evaluate
 
 
 def test_figures_of_a_case_worked_by_hand() -> None:
@@ -90,8 +83,8 @@ def test_a_difference_is_compared_query_by_query() -> None:
 
 
 def test_passages_collapse_to_documents_at_their_best_place() -> None:
-    assert collapse([Hit("b"), Hit("a"), Hit("b"), Hit("c"), Hit("a")]) == ["b", "a", "c"]
-    assert collapse([Hit("b", [Hit("x"), Hit("a")]), Hit("a"), Hit("c")]) == ["b", "x", "a", "c"]
+    assert collapse(["b", "a", "b", "c", "a"]) == ["b", "a", "c"]
+    assert collapse([["b", "x", "a"], ["a"], ["c"]]) == ["b", "x", "a", "c"]
 
 
 def test_files_are_read_with_or_without_header(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from sluice.model.evaluation import FUSED, Evaluation, RetrieverScores
 from sluice.model.generation import Profile
 from sluice.model.golden import JudgedQuery, Judgement
 from sluice.model.grants import Principal
+from sluice.model.passage import Duplicate
 from sluice.model.search import RETRIEVERS, SearchRequest
 from sluice.quality.checks import check_of
 from sluice.retrieval import metrics
@@ -147,6 +149,36 @@ def test_a_document_is_found_by_its_id_also_under_another_name() -> None:
     assert measure(search, [question("a", judged)], "docs", READER).scores[0].metrics["ndcg@10"] == 1.0
     other = Judgement("new.md", 1.0, UUID(int=1))
     assert measure(search, [question("a", other)], "docs", READER).scores[0].metrics["ndcg@10"] == 0.0
+
+
+def test_a_near_duplicate_counts_at_the_rank_of_its_passage() -> None:
+    """A mirrored page that is collapsed into another is no drop."""
+    mirror, gold = passage(0, "t", "text", external_id="mirror.md"), passage(1, "t", "text", external_id="gold.md")
+    named = Duplicate(gold.chunk_id, gold.document_id, "gold.md", gold.title, gold.uri)
+    found = replace(mirror, duplicates=(named,))
+
+    def search(request: SearchRequest, principal: Principal) -> SearchOutcome:
+        return SearchOutcome((found, passage(2, "t", "text", external_id="c.md")), request.retrievers, (), 3, 1.0)
+
+    for judgement in (Judgement("gold.md", 1.0), Judgement("old name.md", 1.0, gold.document_id)):
+        metrics_of = measure(search, [question("a", judgement)], "docs", READER).scores[0].metrics
+        assert (metrics_of["recall@10"], metrics_of["mrr"]) == (1.0, 0.5)
+
+
+def test_texts_of_passages_are_not_kept_until_the_end() -> None:
+    alive: list[weakref.ref[Any]] = []
+
+    class Text(str):
+        """A string that can be watched."""
+
+    def search(request: SearchRequest, principal: Principal) -> SearchOutcome:
+        words = Text("a long decrypted text")
+        alive.append(weakref.ref(words))
+        assert sum(each() is not None for each in alive) <= 3, "those of earlier questions are gone"
+        return SearchOutcome((passage(0, "t", words, external_id="a"),), request.retrievers, (), 3, 1.0)
+
+    measure(search, [question("a")] * 5, "docs", READER)
+    assert len(alive) == 5 * (1 + len(RETRIEVERS))
 
 
 def test_a_retriever_that_served_nothing_is_left_out() -> None:

@@ -7,6 +7,7 @@ import { $, badge, complain, link, step, table } from "./steps.js";
 
 const address = new URLSearchParams(location.search);
 const METRICS = { "ndcg@10": "nDCG@10", "recall@10": "recall@10", mrr: "MRR", "all_gold@10": "all gold@10" };
+const LEAST_COMPARED = 5; // questions, as in sluice.maintenance.evaluation
 let shown = [];
 
 const number = (value) => value.toFixed(3);
@@ -21,6 +22,7 @@ function figure({ retrievers }, metric) {
 function change({ comparison }) {
   if (!comparison) return "not checked";
   if (!comparison.baseline_id) return "the first one, nothing to compare with";
+  if (comparison.queries < LEAST_COMPARED) return `only ${comparison.queries} questions to compare, ${LEAST_COMPARED} are needed`;
   const words = `${comparison.drop > 0 ? "−" : "+"}${number(Math.abs(comparison.drop))} nDCG@10, p ${number(comparison.p)}, ${comparison.queries} questions`;
   return comparison.accepted ? `${words}, accepted` : words;
 }

@@ -16,11 +16,10 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.errors import Transient
 from sluice.model.evaluation import FILES, FUSED, METRICS, Comparison, Evaluation
 from sluice.model.gates import GateResult, GateRule
 from sluice.model.generation import Generation
-from sluice.model.golden import GoldenSet, JudgedQuery, judged_hash, version_of
+from sluice.model.golden import GoldenSet, JudgedQuery, Judgement, judged_hash, version_of
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.pipeline.generations import live_generations
 from sluice.ports.collections import Collections
@@ -30,7 +29,8 @@ from sluice.quality.checks import Check, check_of
 from sluice.quality.gate_rules import merged, with_rules
 from sluice.retrieval import metrics
 from sluice.retrieval.golden import Golden
-from sluice.retrieval.measuring import TOP_K, Measurement, Search, measure
+from sluice.retrieval.measuring import TOP_K, Measurement, measure, switched
+from sluice.retrieval.observed_search import Search
 
 SUITE, CHECK = "retrieval", "quality_drop"
 SIGNIFICANT = 0.05  # p of a drop that is reported
@@ -92,7 +92,7 @@ class Evaluating:
             top_k=request.top_k,
             each_retriever=each_retriever,
         )
-        return self._evaluation(request, measurement, time.monotonic() - started_s)
+        return self._evaluation(request, queries, measurement, time.monotonic() - started_s)
 
     def recorded(self, evaluation: Evaluation, *, accept_drop: bool = False) -> Evaluation:
         """Compares an evaluation with the last one that passed, and records it with the gate's result. `accept_drop`: a
@@ -106,17 +106,20 @@ class Evaluating:
         checked = replace(evaluation, comparison=comparison)
         return self.evaluations.record(generation, checked, recorded_gate(checked))
 
-    def _evaluation(self, request: EvaluationRequest, measurement: Measurement, seconds: float) -> Evaluation:
+    def _evaluation(
+        self, request: EvaluationRequest, queries: Sequence[JudgedQuery], measurement: Measurement, seconds: float
+    ) -> Evaluation:
         [generation] = live_generations(self.collections, request.collection)
         if generation.number != measurement.generation:
-            raise _switched()
-        hashes = self._hashes(generation, request.tenant, measurement.queries)
+            raise switched()
+        judged = self._identified(generation, request.tenant, measurement.queries)
+        hashes = tuple(judged_hash(str(key), judgements) for key, judgements in judged)
         return Evaluation(
             evaluation_id=UUID(int=0),  # the ledger assigns it
             tenant=request.tenant,
             collection=request.collection,
             golden_set=request.golden_set,
-            golden_version=version_of(hashes),
+            golden_version=version_of(self._identified(generation, request.tenant, queries)),
             generation=generation.number,
             profile=generation.profile,
             run_id=self.evaluations.last_run(generation, request.tenant),
@@ -132,22 +135,28 @@ class Evaluating:
     def _generation(self, evaluation: Evaluation) -> Generation:
         [generation] = live_generations(self.collections, evaluation.collection)
         if generation.number != evaluation.generation:
-            raise _switched()
+            raise switched()
         return generation
 
     def _known(self, request: EvaluationRequest, queries: Sequence[JudgedQuery]) -> bool:
-        """Whether the last evaluation was of the same golden set and generation."""
+        """Whether the last evaluation passed, and was of the same golden set and generation after the same run."""
         history = self.evaluations.history(request.tenant, request.collection, golden_set=request.golden_set, limit=1)
         [generation] = live_generations(self.collections, request.collection)
-        judged = [each for each in queries if any(judgement.gain > 0 for judgement in each.judgements)]
-        hashes = self._hashes(generation, request.tenant, judged)
-        now = (version_of(hashes), generation.number, request.top_k)
-        return [(each.golden_version, each.generation, each.top_k) for each in history] == [now]
+        if not history or (history[0].comparison is not None and history[0].comparison.result != "passed"):
+            return False
+        version = version_of(self._identified(generation, request.tenant, queries))
+        last_run = self.evaluations.last_run(generation, request.tenant)
+        now = (version, generation.number, request.top_k, last_run)
+        return [(each.golden_version, each.generation, each.top_k, each.run_id) for each in history] == [now]
 
-    def _hashes(self, generation: Generation, tenant: str, queries: Sequence[JudgedQuery]) -> tuple[bytes, ...]:
-        """The hashes of questions. A question is named by its id in the ledger, which does not reveal its text."""
-        ids = [each.question_id or self.golden.question_id(generation, tenant, each.text) for each in queries]
-        return tuple(judged_hash(str(key), each.judgements) for key, each in zip(ids, queries, strict=True))
+    def _identified(
+        self, generation: Generation, tenant: str, queries: Sequence[JudgedQuery]
+    ) -> list[tuple[UUID, Sequence[Judgement]]]:
+        """Judgements with the questions' ids in the ledger, which do not reveal the texts."""
+        return [
+            (each.question_id or self.golden.question_id(generation, tenant, each.text), each.judgements)
+            for each in queries
+        ]
 
     def _check(self, generation: Generation) -> Check | None:
         rules = merged(self.everywhere, self.quality.rules(generation))
@@ -237,7 +246,3 @@ def _changes(evaluation: Evaluation, baseline: Evaluation | None) -> NDArray[np.
     if not common:
         return np.zeros((0, len(METRICS)))
     return np.array([now[key].astype(np.float64) - before[key].astype(np.float64) for key in common])
-
-
-def _switched() -> Transient:
-    return Transient("Another generation became live during the evaluation. Nothing was recorded. Run it again.")

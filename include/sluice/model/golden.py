@@ -97,6 +97,7 @@ class OpenFeedback:
     irrelevant: int
     gain: float  # the lowest that a caller gave who said that it is relevant; 0: nobody did
     last_at: datetime
+    judged: bool = False  # whether the golden set `feedback` has a judgement of the document for the question
 
     @property
     def balance(self) -> int:
@@ -115,6 +116,8 @@ def judged_hash(question: str, judgements: Sequence[Judgement]) -> bytes:
     return digest.digest()
 
 
-def version_of(hashes: Iterable[bytes]) -> str:
-    """Returns the version of a golden set, 16 hexadecimal digits, from the hashes of its questions in any order."""
-    return hashlib.blake2b(b"".join(sorted(hashes)), digest_size=8).hexdigest()
+def version_of(questions: Iterable[tuple[UUID, Sequence[Judgement]]]) -> str:
+    """Returns the version of a golden set, 16 hexadecimal digits, from the ids and judgements of all its questions in
+    any order."""
+    hashes = sorted(judged_hash(str(key), judgements) for key, judgements in questions)
+    return hashlib.blake2b(b"".join(hashes), digest_size=8).hexdigest()

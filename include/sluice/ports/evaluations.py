@@ -15,7 +15,8 @@ class Evaluations(Protocol):
     """The history of a collection's evaluations, and the weights that were learned from its golden sets."""
 
     def last_run(self, generation: Generation, tenant: str) -> UUID | None:
-        """Returns the tenant's run that succeeded last in this generation; None: there is none."""
+        """Returns the tenant's last run that succeeded and changed documents of this generation; None: there is
+        none."""
 
     def baseline(self, generation: Generation, tenant: str, golden_set: str, top_k: int) -> Evaluation | None:
         """Returns the last evaluation of this golden set with the generation's embedder that no drop was reported for;

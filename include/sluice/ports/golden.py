@@ -50,11 +50,11 @@ class Feedback(Protocol):
     """What callers said of documents that a search returned."""
 
     def given_since(self, tenant: str, caller_hash: bytes, seconds: float) -> int:
-        """Counts what a caller has said in this time."""
+        """Counts the opinions that a caller gave in this time; one that was replaced counts once."""
 
     def give(self, generation: Generation, tenant: str, feedback: GivenFeedback) -> OpenFeedback:
-        """Records feedback; the same caller's earlier one on the same question and document is replaced. Returns what
-        all callers said of them."""
+        """Records feedback; the same caller's earlier one on the same question and document is replaced, and stays
+        decided if it was. Returns what all callers said of them. Raises NotFound where the document was deleted."""
 
     def open(
         self, tenant: str, collection: str, limit: int, question_ids: Sequence[UUID] | None = None

@@ -3,11 +3,14 @@ it; one caller alone cannot change what search is measured by."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from threading import Lock
 from uuid import UUID
 
 from sluice.encryption import Cipher, keyed_hash
-from sluice.errors import NotFound, SluiceError
+from sluice.errors import BadRequest, NotFound, SluiceError
 from sluice.model.generation import Generation
 from sluice.model.golden import FEEDBACK_SET, GivenFeedback, GoldenSet, JudgedQuery, Judgement, OpenFeedback
 from sluice.model.grants import Principal
@@ -42,14 +45,39 @@ class FeedbackRules:
     per_hour: int
 
 
+class HourlyCalls:
+    """Counts the calls of each caller to this process in the last hour, so that re-sent opinions count, too."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._calls: dict[tuple[str, bytes], deque[float]] = {}
+
+    def allow(self, tenant: str, caller_hash: bytes, most: int) -> bool:
+        """Whether the caller may call once more; if so, the call is counted."""
+        now_s = time.monotonic()
+        with self._lock:
+            for key in [key for key, calls in self._calls.items() if calls[-1] <= now_s - HOUR_S]:
+                del self._calls[key]
+            calls = self._calls.setdefault((tenant, caller_hash), deque([now_s - HOUR_S]))
+            while calls and calls[0] <= now_s - HOUR_S:
+                calls.popleft()
+            allowed = len(calls) < most
+            if allowed:
+                calls.append(now_s)
+            elif not calls:
+                del self._calls[tenant, caller_hash]
+            return allowed
+
+
 @dataclass(frozen=True, slots=True)
-class Listening:
+class FeedbackRecording:
     """Records feedback, and promotes it to the golden set `feedback`."""
 
     catalog: Catalog
     feedback: Feedback
     golden: Golden
     rules: FeedbackRules
+    calls: HourlyCalls = field(default_factory=HourlyCalls)
 
     def give(self, opinion: Opinion, caller: Principal) -> None:
         """Records feedback of a caller who may read what it is about. The caller's earlier one on the same question and
@@ -58,7 +86,9 @@ class Listening:
         document_id = self._readable(opinion, caller)
         keyring = self.golden.keyring
         caller_hash = keyed_hash(keyring.index_key(caller.tenant), "caller", caller.name.encode())
-        if self.feedback.given_since(caller.tenant, caller_hash, HOUR_S) >= self.rules.per_hour:
+        given_in_hour = self.feedback.given_since(caller.tenant, caller_hash, HOUR_S)  # also to other processes
+        most = self.rules.per_hour
+        if given_in_hour >= most or not self.calls.allow(caller.tenant, caller_hash, most):
             raise TooMuchFeedback(
                 f"You may give feedback {self.rules.per_hour} times in an hour. Nothing was recorded. Try again later."
             )
@@ -69,6 +99,9 @@ class Listening:
         )
         support = self.feedback.give(generation, caller.tenant, given)
         if self.rules.callers and support.gain > 0 and support.balance >= self.rules.callers:
+            if support.judged:
+                self.feedback.decide(generation, caller.tenant, question_id, document_id, "accepted")
+                return
             self._promote(generation, caller.tenant, support)
 
     def open(self, tenant: str, collection: str, limit: int = _MOST_OPEN) -> list[tuple[OpenFeedback, str]]:
@@ -78,14 +111,23 @@ class Listening:
         return [(each, texts[each.question_id]) for each in found if each.question_id in texts]
 
     def accept(self, generation: Generation, tenant: str, question_id: UUID) -> GoldenSet:
-        """Adds all open feedback on a question that says relevant to the golden set `feedback`. Raises NotFound."""
-        found = [each for each in self._of(generation, tenant, question_id) if each.gain > 0]
-        if not found:
+        """Adds all open feedback on a question that says relevant to the golden set `feedback`, and marks all of the
+        question as accepted. Raises NotFound, and BadRequest where the question cannot be decrypted."""
+        found = self._of(generation, tenant, question_id)
+        if not any(each.gain > 0 for each in found):
             raise NotFound(
                 f"No caller said that a document is relevant to question {question_id}. Nothing was changed."
             )
+        if question_id not in self.golden.text_of(tenant, found[:1]):
+            raise BadRequest(
+                f"Question {question_id} cannot be decrypted, because its key is missing. Nothing was changed. Reject "
+                f"it: sluice golden reject {question_id}"
+            )
         for each in found:
-            self._promote(generation, tenant, each)
+            if each.gain > 0:
+                self._promote(generation, tenant, each)
+            else:
+                self.feedback.decide(generation, tenant, question_id, each.document_id, "accepted")
         return self.golden.find(tenant, generation.collection, FEEDBACK_SET)
 
     def reject(self, generation: Generation, tenant: str, question_id: UUID) -> int:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from sluice.encryption import Cipher, ciphers, keyed_hash
 from sluice.errors import BadRequest, NotFound, Terminal
+from sluice.model.evaluation import FILES
 from sluice.model.generation import Generation
 from sluice.model.golden import GoldenSet, JudgedQuery, Judgement, OpenFeedback, StoredQuery
 from sluice.model.names import is_name
@@ -106,6 +107,8 @@ class Golden:
 
 def check_name(name: str) -> None:
     """Raises BadRequest where it cannot be a golden set's name."""
+    if name == FILES:
+        raise BadRequest(f"{FILES!r} cannot be a golden set's name: the history names evaluations of files so.")
     if not is_name(name):
         raise BadRequest(f"{name[:80]!r} cannot be a golden set's name: use 1 to 63 of a-z, 0-9, '_' and '-'.")
 

@@ -15,7 +15,6 @@ from sluice.errors import BadRequest
 from sluice.model.golden import MAX_GAIN, JudgedQuery, Judgement
 from sluice.model.names import MAX_ID_CHARS
 from sluice.model.text import is_storable
-from sluice.retrieval import metrics
 from sluice.retrieval.searching import MAX_QUERY_CHARS
 
 COLUMNS = ("query_id", "query", "external_id", "document_id", "gain")
@@ -42,7 +41,7 @@ def read_judgements(path: Path, kind: str) -> list[JudgedQuery]:
 
 def read_beir(queries: Path, qrels: Path) -> list[JudgedQuery]:
     """Reads the two files that `sluice eval` takes; questions without a judgement are left out. Raises BadRequest."""
-    relevant, texts = metrics.read_qrels(qrels), metrics.read_queries(queries)
+    relevant, texts = read_qrels(qrels), read_queries(queries)
     judged = [
         JudgedQuery(qid, text, tuple(Judgement(name, gain) for name, gain in relevant[qid].items()), "import")
         for qid, text in texts.items()
@@ -54,6 +53,44 @@ def read_beir(queries: Path, qrels: Path) -> list[JudgedQuery]:
             f"{qrels.name} are the same."
         )
     return judged
+
+
+def read_queries(path: Path) -> dict[str, str]:
+    """Reads JSON lines with `_id` and `text`; returns text by id. Raises BadRequest, which names the line."""
+    queries: dict[str, str] = {}
+    for where, line in _lines(path):
+        try:
+            row = json.loads(line)
+            qid, text = str(row["_id"]), row["text"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            wanted = 'Each line is one JSON object: {"_id": …, "text": …}.'
+            raise BadRequest(f"{where} is not a query. {wanted}") from error
+        if not isinstance(text, str) or not text.strip():
+            raise BadRequest(f"{where}: the text of query {qid!r} is empty or not a string. Give it one, or drop it.")
+        if qid in queries:
+            raise BadRequest(f"{where}: query {qid!r} is there twice. Ids must be unique.")
+        queries[qid] = text
+    if not queries:
+        raise BadRequest(f"{path.name} holds no query.")
+    return queries
+
+
+def read_qrels(path: Path) -> dict[str, dict[str, float]]:
+    """Reads tab-separated query-id, corpus-id and score, with or without a header; returns query → document → gain.
+    Raises BadRequest, which names the line."""
+    qrels: dict[str, dict[str, float]] = {}
+    for number, (where, line) in enumerate(_lines(path)):
+        cells = line.split("\t")
+        gain = _number(cells[2]) if len(cells) == 3 else None
+        if gain is None:
+            if number == 0 and len(cells) == 3:
+                continue
+            wanted = "Each line is query-id, corpus-id and a number, tabs between."
+            raise BadRequest(f"{where} is not a judgement. {wanted}")
+        qrels.setdefault(cells[0], {})[cells[1]] = gain
+    if not qrels:
+        raise BadRequest(f"{path.name} holds no judgement.")
+    return qrels
 
 
 def check_storable(queries: Sequence[JudgedQuery]) -> None:
@@ -88,7 +125,7 @@ def _row(query: JudgedQuery, judgement: Judgement) -> dict[str, Any]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(metrics.file_text(path, ""), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(_file_text(path, ""), newline=""), strict=True)
     try:
         header = reader.fieldnames or ()
         if unknown := [name for name in header if name not in COLUMNS]:
@@ -110,7 +147,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for where, line in metrics.lines(path):
+    for where, line in _lines(path):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -196,3 +233,27 @@ def _joined(rows: Iterable[JudgedQuery], file: str) -> list[JudgedQuery]:
         JudgedQuery(first.query_id or f"{number}", text, tuple(judged[text].values()), first.origin)
         for number, (text, first) in enumerate(found.items(), 1)
     ]
+
+
+def _number(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields (`file, line n`, content) of each line that is not blank. Raises BadRequest."""
+    for number, line in enumerate(_file_text(path).split("\n"), start=1):
+        if line.strip():
+            yield f"{path.name}, line {number}", line.rstrip("\r")
+
+
+def _file_text(path: Path, newline: str | None = None) -> str:
+    """Returns the text of a file in UTF-8; `newline` as for `open`. Raises BadRequest."""
+    try:
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{path} cannot be read as UTF-8 text ({error}). Nothing was evaluated.") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -12,15 +12,25 @@ from sluice.errors import BadRequest, Transient
 from sluice.model.evaluation import FUSED, RetrieverScores
 from sluice.model.golden import JudgedQuery
 from sluice.model.grants import Principal
-from sluice.model.passage import Passage
+from sluice.model.passage import Duplicate, Passage
 from sluice.model.search import RETRIEVERS, SearchRequest
 from sluice.retrieval import metrics
+from sluice.retrieval.observed_search import Search
 from sluice.retrieval.searching import MAX_QUERY_CHARS, SearchOutcome
 
-Search = Callable[[SearchRequest, Principal], SearchOutcome]
 TOP_K = 30  # passages: enough for ten documents in most collections
 # What does not change the order of the passages that were found.
 _HARMLESS = {"refill", "cache"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """What is kept of a search: no texts, because an evaluation asks thousands of questions."""
+
+    documents: list[str]  # best first
+    generation: int
+    took_ms: float
+    served: bool  # whether a retriever took part
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +61,28 @@ def measure(
     judged = [each for each in queries if any(judgement.gain > 0 for judgement in each.judgements)]
     if not judged:
         raise BadRequest("No question has a document that is judged as relevant. Nothing was evaluated.")
-    outcomes: dict[str, list[SearchOutcome]] = {}
+    outcomes: dict[str, list[_Ranked]] = {}
     for query in judged:
         request = SearchRequest(query.text[:MAX_QUERY_CHARS], collection, top_k)
         fused = _complete(search(request, principal))
-        outcomes.setdefault(FUSED, []).append(fused)
+        outcomes.setdefault(FUSED, []).append(_ranked(query, fused))
         for name in RETRIEVERS if each_retriever else ():
             # A retriever that had no part in the fused search found nothing: a question of stop words has no terms.
             found = replace(fused, passages=(), retrievers=())
             if name in fused.retrievers:
                 found = _complete(search(replace(request, retrievers=(name,)), principal))
-            outcomes.setdefault(name, []).append(found)
+            outcomes.setdefault(name, []).append(_ranked(query, found))
     generations = {each.generation for found in outcomes.values() for each in found}
     if len(generations) > 1:
-        raise Transient("Another generation became live during the evaluation. Nothing was recorded. Run it again.")
-    served = {
-        name: found for name, found in outcomes.items() if name == FUSED or any(each.retrievers for each in found)
-    }
+        raise switched()
+    served = {name: found for name, found in outcomes.items() if name == FUSED or any(each.served for each in found)}
     scores = tuple(_scores(name, judged, found) for name, found in served.items())
     return Measurement(tuple(judged), scores, generations.pop())
+
+
+def switched() -> Transient:
+    """The error of an evaluation during which another generation became live."""
+    return Transient("Another generation became live during the evaluation. Nothing was recorded. Run it again.")
 
 
 def _complete(outcome: SearchOutcome) -> SearchOutcome:
@@ -81,15 +94,14 @@ def _complete(outcome: SearchOutcome) -> SearchOutcome:
     return outcome
 
 
-def _scores(retriever: str, queries: Sequence[JudgedQuery], outcomes: Sequence[SearchOutcome]) -> RetrieverScores:
+def _scores(retriever: str, queries: Sequence[JudgedQuery], outcomes: Sequence[_Ranked]) -> RetrieverScores:
     rankings, relevant = {}, {}
     for number, (query, outcome) in enumerate(zip(queries, outcomes, strict=True)):
-        judged = {each.document_id for each in query.judgements}
-        rankings[str(number)] = [_key(each, judged) for each in outcome.passages]
+        rankings[str(number)] = outcome.documents
         relevant[str(number)] = {str(each.document_id or each.external_id): each.gain for each in query.judgements}
     values = np.array(list(metrics.by_query(rankings, relevant).values()))
     figures = metrics.summary(values)
-    p50, p95 = np.percentile([each.took_ms for each in outcomes if each.retrievers] or [0.0], [50, 95])
+    p50, p95 = np.percentile([each.took_ms for each in outcomes if each.served] or [0.0], [50, 95])
     return RetrieverScores(
         retriever,
         values.astype(np.float32),
@@ -100,6 +112,14 @@ def _scores(retriever: str, queries: Sequence[JudgedQuery], outcomes: Sequence[S
     )
 
 
-def _key(passage: Passage, judged: set[UUID | None]) -> str:
-    """The name by which a passage's document is compared with judgements: its id where a judgement has it."""
-    return str(passage.document_id) if passage.document_id in judged else passage.external_id
+def _ranked(query: JudgedQuery, outcome: SearchOutcome) -> _Ranked:
+    judged = {each.document_id for each in query.judgements}
+    documents = metrics.collapse(
+        [_key(passage, judged), *(_key(each, judged) for each in passage.duplicates)] for passage in outcome.passages
+    )
+    return _Ranked(documents, outcome.generation, outcome.took_ms, bool(outcome.retrievers))
+
+
+def _key(found: Passage | Duplicate, judged: set[UUID | None]) -> str:
+    """The name by which a found document is compared with judgements: its id where a judgement has it."""
+    return str(found.document_id) if found.document_id in judged else found.external_id

@@ -6,10 +6,8 @@ intervals by the percentile bootstrap over queries (Efron & Tibshirani 1993, ch.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,25 +22,10 @@ NAMES = METRICS
 _DISCOUNT = 1 / np.log2(np.arange(2, DEPTH + 2))
 
 
-class Named(Protocol):
-    """A document by its external id."""
-
-    @property
-    def external_id(self) -> str: ...
-
-
-class Found(Named, Protocol):
-    """The attributes of a passage that the metrics need."""
-
-    @property
-    def duplicates(self) -> Sequence[Named]: ...
-
-
-def collapse(passages: Iterable[Found]) -> list[str]:
-    """Returns the external ids of the passages' documents, each at the rank of its best passage. The documents of its
-    near-duplicates, which the passage names, follow it. `passages`: best first."""
-    named = (each.external_id for passage in passages for each in (passage, *passage.duplicates))
-    return list(dict.fromkeys(named))
+def collapse(passages: Iterable[Sequence[str]]) -> list[str]:
+    """Returns the names of the passages' documents, each at the rank of its best passage. `passages`: best first; of
+    each the name of its document, then those of its near-duplicates."""
+    return list(dict.fromkeys(name for names in passages for name in names))
 
 
 def evaluate(
@@ -127,65 +110,3 @@ def _scores(ranking: Sequence[str], relevant: Mapping[str, float]) -> tuple[floa
 
 def _discounted(gains: NDArray[np.float64]) -> float:
     return float(gains @ _DISCOUNT[: len(gains)])
-
-
-def read_queries(path: Path) -> dict[str, str]:
-    """Reads JSON lines with `_id` and `text`; returns text by id. Raises BadRequest, which names the line."""
-    queries: dict[str, str] = {}
-    for where, line in lines(path):
-        try:
-            row = json.loads(line)
-            qid, text = str(row["_id"]), row["text"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            wanted = 'Each line is one JSON object: {"_id": …, "text": …}.'
-            raise BadRequest(f"{where} is not a query. {wanted}") from error
-        if not isinstance(text, str) or not text.strip():
-            raise BadRequest(f"{where}: the text of query {qid!r} is empty or not a string. Give it one, or drop it.")
-        if qid in queries:
-            raise BadRequest(f"{where}: query {qid!r} is there twice. Ids must be unique.")
-        queries[qid] = text
-    if not queries:
-        raise BadRequest(f"{path.name} holds no query.")
-    return queries
-
-
-def read_qrels(path: Path) -> dict[str, dict[str, float]]:
-    """Reads tab-separated query-id, corpus-id and score, with or without a header; returns query → document → gain.
-    Raises BadRequest, which names the line."""
-    qrels: dict[str, dict[str, float]] = {}
-    for number, (where, line) in enumerate(lines(path)):
-        cells = line.split("\t")
-        gain = _number(cells[2]) if len(cells) == 3 else None
-        if gain is None:
-            if number == 0 and len(cells) == 3:
-                continue
-            wanted = "Each line is query-id, corpus-id and a number, tabs between."
-            raise BadRequest(f"{where} is not a judgement. {wanted}")
-        qrels.setdefault(cells[0], {})[cells[1]] = gain
-    if not qrels:
-        raise BadRequest(f"{path.name} holds no judgement.")
-    return qrels
-
-
-def _number(cell: str) -> float | None:
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
-
-
-def lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yields (`file, line n`, content) of each line that is not blank. Raises BadRequest."""
-    for number, line in enumerate(file_text(path).split("\n"), start=1):
-        if line.strip():
-            yield f"{path.name}, line {number}", line.rstrip("\r")
-
-
-def file_text(path: Path, newline: str | None = None) -> str:
-    """Returns the text of a file in UTF-8; `newline` as for `open`. Raises BadRequest."""
-    try:
-        with path.open(encoding="utf-8-sig", newline=newline) as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{path} cannot be read as UTF-8 text ({error}). Nothing was evaluated.") from error

@@ -12,9 +12,7 @@ from sluice.encryption import parse_master_key
 from sluice.model.costs import Budget
 from sluice.model.gates import GateRule
 from sluice.model.generation import Profile
-from sluice.model.grants import Principal
 from sluice.model.retention import KeepDays
-from sluice.model.search import SearchRequest
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, Keyring
 from sluice.ports.ledger import Ledger
@@ -60,14 +58,13 @@ if TYPE_CHECKING:
     from sluice.pipeline.vanished_documents import VanishedDocuments
     from sluice.resilience.guard import Guard
     from sluice.retrieval.encrypted_cache import EncryptedCache
-    from sluice.retrieval.feedback import Listening
+    from sluice.retrieval.feedback import FeedbackRecording
     from sluice.retrieval.golden import Golden
+    from sluice.retrieval.observed_search import Search
     from sluice.retrieval.reranking import Reranking
     from sluice.retrieval.search_ports import SearchPorts
-    from sluice.retrieval.searching import SearchOutcome
 
 
-Search = Callable[[SearchRequest, Principal], "SearchOutcome"]
 DatasetLink = Callable[[str, str], str | None]
 """(namespace, name) → address of the dataset's lineage in Marquez; None: no Marquez is configured."""
 
@@ -407,11 +404,11 @@ class Sluice:
         return Tuning(self.catalog, self.golden, self.ledger.evaluations, judge)
 
     @cached_property
-    def feedback(self) -> Listening:
-        from sluice.retrieval.feedback import FeedbackRules, Listening
+    def feedback(self) -> FeedbackRecording:
+        from sluice.retrieval.feedback import FeedbackRecording, FeedbackRules
 
         rules = FeedbackRules(self.settings.feedback_callers, self.settings.feedback_per_hour)
-        return Listening(self.catalog, self.ledger.feedback, self.golden, rules)
+        return FeedbackRecording(self.catalog, self.ledger.feedback, self.golden, rules)
 
     # --- search
 

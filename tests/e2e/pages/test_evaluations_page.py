@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -95,6 +96,16 @@ def test_one_evaluation_alone(page: Page, address: str, data: PageData) -> None:
     expect(page.locator("line.interval")).to_have_count(1)
     expect(page.locator("path.band")).to_have_count(0)
     assert page.locator("svg.chart text").all_text_contents().count("2026-05-04") == 1
+
+
+def test_too_few_questions_to_compare_are_told(page: Page, address: str, data: PageData) -> None:
+    few = evaluation(1, 0.71)
+    assert few.comparison is not None
+    data.evaluations = (replace(few, comparison=replace(few.comparison, queries=3, drop=0.0, p=1.0)),)
+    page.goto(f"{address}evaluations")
+    row = page.locator("#steps tbody tr").first
+    expect(row).to_contain_text("only 3 questions to compare, 5 are needed")
+    expect(row).not_to_contain_text("+0.000")
 
 
 def test_what_cannot_be_shown_is_told_in_words(page: Page, address: str, history: PageData) -> None:

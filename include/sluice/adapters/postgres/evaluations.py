@@ -21,10 +21,18 @@ from sluice.model.weights import LearnedWeights, Weights
 STAGE, WHOLE_RUN = "evaluate", -1  # of gate results
 _HASH_BYTES = 16
 
-LAST_RUN = text("""
+# The summary of an ingest has the numbers of documents by kind; that of a purge or a deletion has one number.
+_CHANGED = """
+    CASE jsonb_typeof(r.summary -> 'documents')
+        WHEN 'number' THEN CAST(r.summary ->> 'documents' AS bigint) > 0
+        WHEN 'object' THEN jsonb_path_exists(r.summary, '$.documents.keyvalue() ?
+            (@.key == "new" || @.key == "changed" || @.key == "moved" || @.key == "deleted").value ? (@ > 0)')
+        ELSE false END
+"""
+LAST_RUN = text(f"""
     SELECT r.run_id FROM runs r JOIN sources s USING (source_id)
     WHERE s.collection_id = :collection_id AND s.tenant_id = :tenant AND r.generation = :generation
-      AND r.state = 'succeeded' ORDER BY r.finished_at DESC LIMIT 1
+      AND r.state = 'succeeded' AND {_CHANGED} ORDER BY r.finished_at DESC LIMIT 1
 """)
 _COLUMNS = """
     e.evaluation_id, e.tenant_id AS tenant, c.name AS collection, e.golden_set, e.golden_version, e.generation,

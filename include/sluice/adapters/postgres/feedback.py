@@ -11,8 +11,9 @@ from sqlalchemy import text
 from sluice.adapters.postgres.collections import check_not_dropping
 from sluice.adapters.postgres.golden import QUESTION
 from sluice.adapters.postgres.transactions import Transactions
+from sluice.errors import NotFound
 from sluice.model.generation import Generation
-from sluice.model.golden import GivenFeedback, OpenFeedback
+from sluice.model.golden import FEEDBACK_SET, GivenFeedback, OpenFeedback
 
 GIVEN_SINCE = text("""
     SELECT count(*) FROM feedback WHERE tenant_id = :tenant AND caller_hash = :caller_hash
@@ -22,24 +23,35 @@ _GIVE = text("""
     INSERT INTO feedback (question_id, tenant_id, collection_id, document_id, chunk_id, gain, caller_hash)
     VALUES (:question_id, :tenant, :collection_id, :document_id, :chunk_id, :gain, :caller_hash)
     ON CONFLICT (question_id, document_id, caller_hash) DO UPDATE
-    SET gain = excluded.gain, chunk_id = excluded.chunk_id, given_at = now(), state = 'open'
+    SET gain = excluded.gain, chunk_id = excluded.chunk_id, given_at = now()
 """)
-# What all callers said, in whatever state: an accepted judgement does not silence those who came later.
+# A deletion waits for the lock, and then deletes the feedback, too; or it was first, and there is no row.
+_DOCUMENT = text("""
+    SELECT document_id FROM documents
+    WHERE document_id = :document_id AND collection_id = :collection_id AND tenant_id = :tenant
+      AND deleted_at IS NULL AND removed_at IS NULL AND purged_hash IS NULL FOR SHARE
+""")
+# What all callers said, open or accepted: an accepted judgement does not silence those who came later.
 _OPEN = """
-    SELECT f.question_id, x.sealed_text, f.document_id, d.external_id, count(*) FILTER (WHERE f.gain > 0) AS relevant,
-           count(*) FILTER (WHERE f.gain = 0) AS irrelevant,
-           coalesce(min(f.gain) FILTER (WHERE f.gain > 0), 0) AS gain, max(f.given_at) AS last_at
+    SELECT f.question_id, x.sealed_text, f.document_id, d.external_id, 
+           count(*) FILTER (WHERE f.gain > 0 AND f.state <> 'rejected') AS relevant,
+           count(*) FILTER (WHERE f.gain = 0 AND f.state <> 'rejected') AS irrelevant,
+           coalesce(min(f.gain) FILTER (WHERE f.gain > 0 AND f.state <> 'rejected'), 0) AS gain,
+           max(f.given_at) AS last_at,
+           EXISTS (SELECT FROM golden_judgements j JOIN golden_sets s USING (golden_set_id)
+                   WHERE j.document_id = f.document_id AND j.question_id = f.question_id
+                     AND s.name = '{1}') AS judged
     FROM feedback f JOIN questions x USING (question_id) JOIN documents d USING (document_id)
     WHERE {0}
     GROUP BY f.question_id, x.sealed_text, f.document_id, d.external_id
 """
-_ONE = text(_OPEN.format("f.question_id = :question_id AND f.document_id = :document_id"))
+_ONE = text(_OPEN.format("f.question_id = :question_id AND f.document_id = :document_id", FEEDBACK_SET))
 _IN_COLLECTION = """
     f.tenant_id = :tenant AND f.collection_id = (SELECT collection_id FROM collections WHERE name = :collection)
     AND (CAST(:ids AS uuid[]) IS NULL OR f.question_id = ANY(CAST(:ids AS uuid[])))
 """
 _ALL = text(f"""
-    SELECT * FROM ({_OPEN.format(_IN_COLLECTION)} HAVING bool_or(f.state = 'open')) o
+    SELECT * FROM ({_OPEN.format(_IN_COLLECTION, FEEDBACK_SET)} HAVING bool_or(f.state = 'open')) o
     ORDER BY relevant - irrelevant DESC, last_at DESC, question_id, document_id LIMIT :limit
 """)
 _DECIDE = text("""
@@ -58,6 +70,8 @@ class PostgresFeedback(Transactions):
         values = {**asdict(feedback), "tenant": tenant, "collection_id": generation.collection_id}
         with self._transaction() as connection:
             check_not_dropping(connection, generation)
+            if connection.execute(_DOCUMENT, values).one_or_none() is None:
+                raise NotFound(f"Document {feedback.document_id} was deleted. Nothing was recorded.")
             connection.execute(QUESTION, values)
             connection.execute(_GIVE, values)
             return OpenFeedback(**connection.execute(_ONE, values).one()._mapping)

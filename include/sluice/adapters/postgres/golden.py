@@ -13,7 +13,7 @@ from sluice.adapters.postgres.collections import check_not_dropping
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.errors import BadRequest, NotFound
 from sluice.model.generation import Generation
-from sluice.model.golden import MAX_QUERIES, GoldenSet, Judgement, StoredQuery, judged_hash, version_of
+from sluice.model.golden import MAX_QUERIES, GoldenSet, Judgement, StoredQuery, version_of
 
 _SETS = text("""
     SELECT s.golden_set_id, s.tenant_id AS tenant, c.name AS collection, s.name, s.changed_at
@@ -60,11 +60,12 @@ _QUERY = text("""
     VALUES (:golden_set_id, :question_id, :collection_id, :sealed_name, :origin)
     ON CONFLICT (golden_set_id, question_id) DO UPDATE SET sealed_name = excluded.sealed_name
 """)
-# The earlier judgement of the same document, by its id or, where neither has one, by its name.
+# The earlier judgement of the same document, by its id; and one by the same name alone. A name without an id may
+# be that of several documents, so it replaces no judgement that has an id.
 _OLD_JUDGEMENT = text("""
     DELETE FROM golden_judgements WHERE golden_set_id = :golden_set_id AND question_id = :question_id
       AND (document_id = CAST(:document_id AS uuid)
-           OR (external_id = :external_id AND (document_id IS NULL OR CAST(:document_id AS uuid) IS NULL)))
+           OR (external_id = :external_id AND document_id IS NULL))
 """)
 _JUDGEMENT = text("""
     INSERT INTO golden_judgements (golden_set_id, question_id, collection_id, external_id, document_id, gain)
@@ -248,7 +249,7 @@ def _sets(
     return [
         GoldenSet(
             **each._mapping,
-            version=version_of(judged_hash(str(key), of) for key, of in judged[each.golden_set_id].items()),
+            version=version_of(judged[each.golden_set_id].items()),
             queries=len(judged[each.golden_set_id]),
             judgements=sum(map(len, judged[each.golden_set_id].values())),
             origins=_counted(origins[each.golden_set_id].values()),
