@@ -107,7 +107,7 @@ def test_a_switch_is_yes_or_no(dags: dict[str, Any]) -> None:
         for param in params(dag).values()
         if param.schema.get("allOf") == [{"type": "boolean"}]
     ]
-    assert len(switches) == 9
+    assert len(switches) == 10
     for param in switches:
         fresh = type(param)(param.value, schema=param.schema)
         assert fresh.resolve(True) is True

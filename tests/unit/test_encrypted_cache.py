@@ -92,7 +92,9 @@ def test_sources_epoch_kind_setup_secret_and_release_are_parts_of_it(monkeypatch
 
 
 def test_everything_that_live_says_is_a_part_of_it_or_compared() -> None:
-    assert {each.name for each in fields(Live)} == {"generation", "sources", "epoch", "read_at", "next_expiry"}
+    """Weights are a part of the epoch: see test_epochs."""
+    parts = {"generation", "sources", "epoch", "read_at", "next_expiry", "weights"}
+    assert {each.name for each in fields(Live)} == parts
 
 
 def test_equal_requests_share_an_entry_however_they_are_spelt() -> None:

@@ -100,6 +100,40 @@ def test_a_breaker_opens_after_failures_in_a_row_and_calls_no_more(make_guard: C
     assert 0 < raised.value.retry_after_s <= 5
 
 
+@pytest.mark.parametrize("error", [None, DOWN])
+def test_a_call_that_ends_just_after_its_time_gives_its_own_result(
+    make_guard: Callable[..., Guard], monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    class Late(Future[str]):
+        """Ends after the wait for its result, before the question whether it has ended."""
+
+        def done(self) -> bool:
+            if not super().done():
+                self.set_exception(error) if error else self.set_result("row")
+            return super().done()
+
+    guard = make_guard(timeout_s=0.01, failures=1)
+    monkeypatch.setattr(guard, "_submitted", lambda _: Late())
+    if error is None:
+        assert guard.call(lambda: "row") == "row"
+        assert state_of(guard) == "closed"
+    else:
+        with pytest.raises(Unavailable, match="connection refused"):
+            guard.call(lambda: "row")
+        assert state_of(guard) == "open"
+
+
+def test_a_write_that_fails_is_observed(clock: Clock) -> None:
+    seen: list[tuple[str, bool]] = []
+    guard, store = Guard("store", LIMITS, lambda name, _, failed: seen.append((name, failed))), Store()
+    guard.call_inline(store.read)
+    store.error = DOWN
+    with pytest.raises(Unavailable):
+        guard.call_inline(store.read)
+    guard.close()
+    assert seen == [("store", True)]
+
+
 def test_one_trial_closes_it_by_itself(make_guard: Callable[..., Guard], clock: Clock) -> None:
     guard, store = make_guard(), Store()
     fail(guard, store, DOWN, 3)
@@ -340,37 +374,3 @@ def test_a_known_index_key_needs_no_call_of_the_guard(make_guard: Callable[..., 
     with pytest.raises(CircuitOpen):
         port.get([])
     assert port.ping() == "18.6"
-
-
-@pytest.mark.parametrize("error", [None, DOWN])
-def test_a_call_that_ends_just_after_its_time_gives_its_own_result(
-    make_guard: Callable[..., Guard], monkeypatch: pytest.MonkeyPatch, error: Exception | None
-) -> None:
-    class Late(Future[str]):
-        """Ends after the wait for its result, before the question whether it has ended."""
-
-        def done(self) -> bool:
-            if not super().done():
-                self.set_exception(error) if error else self.set_result("row")
-            return super().done()
-
-    guard = make_guard(timeout_s=0.01, failures=1)
-    monkeypatch.setattr(guard, "_submitted", lambda _: Late())
-    if error is None:
-        assert guard.call(lambda: "row") == "row"
-        assert state_of(guard) == "closed"
-    else:
-        with pytest.raises(Unavailable, match="connection refused"):
-            guard.call(lambda: "row")
-        assert state_of(guard) == "open"
-
-
-def test_a_write_that_fails_is_observed(clock: Clock) -> None:
-    seen: list[tuple[str, bool]] = []
-    guard, store = Guard("store", LIMITS, lambda name, _, failed: seen.append((name, failed))), Store()
-    guard.call_inline(store.read)
-    store.error = DOWN
-    with pytest.raises(Unavailable):
-        guard.call_inline(store.read)
-    guard.close()
-    assert seen == [("store", True)]
