@@ -342,12 +342,13 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         {"ix_documents_expiring", "uq_versions_active", "pk_chunks", "uq_versions_document_id_generation_number"},
     ),
     "sources with expired documents": (retention.EXPIRED_SOURCES, "", {"ix_documents_expiring"}),
+    "questions of documents that go": (golden.FORGET_DOCUMENTS[0], "document_ids", {"ix_golden_judgements_document"}),
     "judgements of documents that go": (
-        golden.FORGET_DOCUMENTS[0],
+        golden.FORGET_DOCUMENTS[1],
         "document_ids",
         {"ix_golden_judgements_document", "ix_golden_judgements_query"},
     ),
-    "feedback on documents that go": (golden.FORGET_DOCUMENTS[1], "document_ids", {"ix_feedback_document"}),
+    "feedback on documents that go": (golden.FORGET_DOCUMENTS[2], "document_ids", {"ix_feedback_document"}),
     "questions that nothing uses": (golden.FORGET, "document_ids", {"pk_questions", "ix_golden_queries_question"}),
     "judgements of a question": (
         "SELECT * FROM golden_judgements WHERE golden_set_id = :run_id AND question_id = :source_id",
@@ -404,6 +405,7 @@ GUARDS = {
     "pk_golden_judgements": "identity of a judgement",
     "pk_feedback": "identity of an opinion",
     "uq_feedback_question_id_document_id_caller_hash": "one opinion of a caller; found by the question",
+    "pk_search_weights": "one set of weights of a tenant in a generation",
     "pk_evaluations": "identity of an evaluation",
     "alembic_version_pkc": "Alembic's own",
 }
