@@ -140,7 +140,9 @@ def test_a_removed_question_is_forgotten_unless_something_uses_it(place: Place) 
         place.queries()
     other = next(each for each in place.golden.sets(place.tenant))
     assert place.golden.remove(other) == [shared.question_id]
-    place.golden.forget([shared.question_id, own.question_id])
+    destroyed: list[UUID] = []
+    assert place.golden.forget([shared.question_id, own.question_id], destroyed.extend) == 1
+    assert destroyed == [shared.question_id], "feedback uses the other one"
     assert place.golden.of_tenant(place.generation, place.tenant) == [own.question_id]
 
 

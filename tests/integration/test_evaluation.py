@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from typer.testing import CliRunner
@@ -15,11 +16,13 @@ from sluice.cli import app
 from sluice.maintenance.evaluation import EvaluationRequest
 from sluice.model.evaluation import FUSED
 from sluice.model.generation import Generation
+from sluice.model.golden import GoldenSet, JudgedQuery, Judgement
 from sluice.model.grants import Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.model.weights import DEFAULT, LearnedWeights, Weights
 from sluice.pipeline.requests import IngestRequest
+from sluice.retrieval.golden import Golden
 from sluice.wiring.application import Sluice
 from support.agreement import Stores
 from support.engines import EngineStack
@@ -30,6 +33,7 @@ BIRDS = (
     *("jackdaw", "kestrel", "lapwing", "merlin", "nightjar", "osprey", "puffin", "quail", "redshank"),
 )
 SECRET = "zebrafinchquestion"
+READER = Principal("ann", "default", frozenset({"*"}))
 
 
 @pytest.fixture
@@ -285,14 +289,64 @@ def test_weights_are_learned_where_they_help(
 def test_weights_are_those_of_the_tenant(ingested: Sluice, name: str) -> None:
     """Judgements of one tenant change nothing that another tenant finds in the same collection."""
     generation = generation_of(ingested, name)
-    reader = Principal("ann", "default", frozenset({"*"}))
     learned = LearnedWeights(Weights(0.3, 0.1, 0.4), 40, 0.02, 0.01)
     ingested.ledger.evaluations.learn_weights(generation, "default", learned)
-    assert ingested.catalog.live(name, reader).weights == learned.weights
-    found = ingested.search(SearchRequest("where does the heron nest", name), reader)
+    assert ingested.catalog.live(name, READER).weights == learned.weights
+    found = ingested.search(SearchRequest("where does the heron nest", name), READER)
     assert found.degraded == () and found.passages
     other = f"{name}b"
     opened(LedgerDatabase(ingested.catalog._engine), SourceSpec("file:///b", name, tenant=other))  # type: ignore[attr-defined]
-    assert ingested.catalog.live(name, replace(reader, tenant=other)).weights == DEFAULT
+    assert ingested.catalog.live(name, replace(READER, tenant=other)).weights == DEFAULT
     ingested.golden.remove_all(generation, "default")
     assert ingested.ledger.evaluations.weights(generation, "default") is None
+
+
+def test_a_question_that_is_removed_and_added_at_once_stays_readable(ingested: Sluice, name: str) -> None:
+    """Its key is destroyed only while nothing uses it, and a write with a destroyed key is repeated."""
+    generation, golden = generation_of(ingested, name), ingested.golden
+    heron = JudgedQuery("1", "where does the heron nest", (Judgement("heron.md", 1.0),))
+
+    def add(of: Golden, to: str) -> GoldenSet:
+        return of.add(generation, "default", to, [heron])
+
+    unused = golden.sets.remove(add(golden, "first"))
+    second = add(golden, "second")  # before the removal goes on
+    assert golden.sets.forget(unused, golden.keyring.destroy) == 0
+    assert len(golden.read("default", name, "second")) == 1
+
+    class Interrupted:
+        """A removal ends between the reading of a key and the write."""
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(golden.keyring, attribute)
+
+        def create(self, ids: Sequence[UUID]) -> dict[UUID, bytes]:
+            keys = golden.keyring.create(ids)
+            self.calls += 1
+            if self.calls == 1:
+                assert golden.remove(second) == 1
+            return keys
+
+    keyring = Interrupted()
+    add(replace(golden, keyring=keyring), "third")
+    assert keyring.calls == 3, "the write was repeated with the new key"
+    assert [each.text for each in golden.read("default", name, "third")] == [heron.text]
+
+
+def test_an_exported_golden_set_serves_elsewhere(ingested: Sluice, run: Any, tmp_path: Path, name: str) -> None:
+    """Its ids are of other documents there, so the names count; the last judgement of a document is used."""
+    path = tmp_path / "exported.jsonl"
+    heron = next(each for each in ingested.catalog.documents(READER, name, 100) if each.external_id == "heron.md")
+    rows = [
+        {"query": "where does it nest", "external_id": "heron.md", "document_id": str(uuid4())},
+        {"query": "where does it nest", "external_id": "heron.md", "gain": 2},
+        {"query": "where does it nest", "document_id": str(heron.document_id), "gain": 3},
+    ]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    stored = run("golden", "import", str(path), "-c", name)
+    assert (stored["judgements"], stored["unknown_documents"]) == (1, 0)
+    (query,) = ingested.golden.read("default", name, "default")
+    assert [(each.document_id, each.gain) for each in query.judgements] == [(heron.document_id, 3.0)]

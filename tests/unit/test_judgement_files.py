@@ -45,6 +45,9 @@ def test_the_last_judgement_of_a_document_is_used(tmp_path: Path) -> None:
     )
     (query,) = read_judgements(path, "jsonl")
     assert query.judgements == (Judgement("x", 1.0),)
+    spaced = '{"query": "two  words", "external_id": "x"}\n{"query": "two words", "external_id": "x", "gain": 0}'
+    (query,) = read_judgements(file(tmp_path, "spaced.jsonl", spaced), "jsonl")
+    assert (query.text, query.judgements) == ("two  words", (Judgement("x", 0.0),)), "as search folds them"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +74,15 @@ def test_the_last_judgement_of_a_document_is_used(tmp_path: Path) -> None:
         ("g.jsonl", '{"query": "a", "document_id": "x"}', "line 1: document_id 'x' is not an id"),
         ("g.jsonl", '{"query": "a", "document": "x"}', "line 1: unknown key 'document'"),
         ("g.jsonl", '{"query": "a\\u0000", "external_id": "x"}', "line 1: the question contains a NUL"),
+        ("g.csv", "query,query,external_id\na,b,x\n", "line 1: column 'query' is there twice"),
+        ("g.csv", "query,external_id,gain\na,x,1_0\n", "line 2: gain '1_0'"),
+        ("g.csv", "query,external_id,gain\na,x,\u0661\n", "line 2: gain '\u0661'"),
+        ("g.jsonl", f'{{"query": "a", "external_id": "x", "gain": 1{"0" * 400}}}', "line 1: gain '1000"),
+        ("g.jsonl", f'{{"query": "a", "external_id": "x", "gain": -1{"0" * 400}}}', "line 1: gain '-1000"),
+        ("g.jsonl", '{"query": "a", "external_id": "x", "gain": NaN}', "line 1: gain 'nan'"),
+        ("g.jsonl", '{"query": "a", "external_id": "x", "query_id": "\\ud800"}', "line 1: query_id "),
+        ("g.jsonl", f'{{"query": "a", "external_id": "x", "query_id": "{"q" * 5000}"}}', "line 1: query_id "),
+        ("g.jsonl", '{"query": "a", "external_id": "x", "query_id": []}', "line 1: query_id is neither"),
         ("g.txt", "", "ends in neither .csv nor .jsonl"),
     ],
 )

@@ -36,10 +36,13 @@ def evaluate(
     1: the quality dropped, and the check quality_drop has the action block."""
     from sluice.maintenance.evaluation import EvaluationRequest, comparison_in_words
     from sluice.model.evaluation import FILES
+    from sluice.retrieval.golden import check_name
     from sluice.retrieval.judgement_files import read_beir
 
-    if (golden is None) != (queries is not None and qrels is not None) or (golden and (queries or qrels)):
+    if (golden is None) != (queries is not None and qrels is not None) or (golden is not None and (queries or qrels)):
         raise BadRequest("Give both --queries and --qrels, or --golden with the name of a stored golden set.")
+    if golden is not None:
+        check_name(golden)
     if accept_drop and not save:
         raise BadRequest("--accept-drop needs --save: without it nothing is compared.")
     request = EvaluationRequest(tenant, collection, golden or FILES, top_k)

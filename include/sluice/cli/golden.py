@@ -48,7 +48,7 @@ def add(
 
     judgements = [Judgement(each, gain) for each in external_id or ()]
     judgements += [Judgement("", gain, each) for each in document or ()]
-    if not judgements or not query.strip():
+    if not judgements or not query.strip() or not all(map(str.strip, external_id or ())):
         raise BadRequest("Give a question, and --external-id or --document of what answers it. Nothing was stored.")
     query_set = [JudgedQuery("manual", query.strip(), tuple(judgements))]
     check_storable(query_set)
@@ -105,7 +105,7 @@ def export(
         typer.echo(text, nl=False)
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        output.write_bytes(text.encode())
     except OSError as error:
         raise BadRequest(f"{output} cannot be written ({error.strerror}). Choose another file.") from error
 

@@ -18,6 +18,11 @@ MAX_QUERIES = 10_000  # of one golden set
 MAX_GAIN = 1000.0
 
 
+def folded(question: str) -> str:
+    """Returns the words of a question with one space between: questions that are equal so are one question."""
+    return " ".join(question.split())
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """How well a document answers a question. `gain` 0: not at all.

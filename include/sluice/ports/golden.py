@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -33,8 +33,8 @@ class GoldenSets(Protocol):
         are removed. Raises BadRequest where it would hold too many questions."""
 
     def remove(self, golden_set: GoldenSet, question_ids: Sequence[UUID] | None = None) -> list[UUID]:
-        """Removes questions from a golden set; None: the whole set. Returns the questions that nothing uses any more;
-        destroy their keys, then call `forget`."""
+        """Removes questions from a golden set; None: the whole set. Returns the questions that nothing uses any more,
+        for `forget`."""
 
     def of_tenant(self, generation: Generation, tenant: str | None) -> list[UUID]:
         """Returns the questions of a collection, of one tenant or of all (None)."""
@@ -42,8 +42,9 @@ class GoldenSets(Protocol):
     def remove_tenant(self, generation: Generation, tenant: str) -> None:
         """Removes a tenant's golden sets, feedback, questions and evaluations of a collection."""
 
-    def forget(self, question_ids: Sequence[UUID]) -> None:
-        """Deletes questions that nothing uses."""
+    def forget(self, question_ids: Sequence[UUID], destroy: Callable[[Sequence[UUID]], object]) -> int:
+        """Deletes those questions that nothing uses, after `destroy` has destroyed their keys. Until both are done,
+        nobody can begin to use one of them. Returns their number."""
 
 
 class Feedback(Protocol):

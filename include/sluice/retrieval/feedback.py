@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from uuid import UUID
@@ -93,11 +94,13 @@ class FeedbackRecording:
                 f"You may give feedback {self.rules.per_hour} times in an hour. Nothing was recorded. Try again later."
             )
         question_id = self.golden.question_id(generation, caller.tenant, opinion.query)
-        cipher = Cipher(keyring.create([question_id])[question_id], caller.tenant, question_id)
-        given = GivenFeedback(
-            question_id, sealed_text(cipher, opinion.query), document_id, opinion.chunk_id, opinion.gain, caller_hash
-        )
-        support = self.feedback.give(generation, caller.tenant, given)
+
+        def give(own: Mapping[UUID, Cipher]) -> OpenFeedback:
+            text = sealed_text(own[question_id], opinion.query)
+            given = GivenFeedback(question_id, text, document_id, opinion.chunk_id, opinion.gain, caller_hash)
+            return self.feedback.give(generation, caller.tenant, given)
+
+        support = self.golden.with_keys(caller.tenant, [question_id], give)
         if self.rules.callers and support.gain > 0 and support.balance >= self.rules.callers:
             if support.judged:
                 self.feedback.decide(generation, caller.tenant, question_id, document_id, "accepted")

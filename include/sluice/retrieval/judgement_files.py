@@ -6,19 +6,22 @@ import csv
 import io
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from sluice.errors import BadRequest
-from sluice.model.golden import MAX_GAIN, JudgedQuery, Judgement
+from sluice.model.golden import MAX_GAIN, JudgedQuery, Judgement, folded
 from sluice.model.names import MAX_ID_CHARS
 from sluice.model.text import is_storable
 from sluice.retrieval.searching import MAX_QUERY_CHARS
 
 COLUMNS = ("query_id", "query", "external_id", "document_id", "gain")
 FORMATS = ("csv", "jsonl")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _REQUIRED = (
     'Each row needs "query", and "external_id" or "document_id"; "gain" (1 if left out) and "query_id" may follow.'
 )
@@ -133,6 +136,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 f"{path.name}, line 1: unknown column {unknown[0]!r}. The columns are {', '.join(COLUMNS)}. "
                 "Nothing was stored."
             )
+        if twice := [name for name, number in Counter(header).items() if number > 1]:
+            raise BadRequest(f"{path.name}, line 1: column {twice[0]!r} is there twice. Nothing was stored.")
         if "query" not in header:
             raise BadRequest(f"{path.name}, line 1: there is no column query. {_REQUIRED} Nothing was stored.")
         for row in reader:
@@ -171,8 +176,12 @@ def _checked(where: str, row: Mapping[str, Any]) -> JudgedQuery:
         raise BadRequest(f"{where} names no document. {_REQUIRED} Nothing was stored.")
     if name:
         _check_name(where, name)
-    query_id = str(row.get("query_id") or "")
-    return JudgedQuery(query_id, text.strip(), (Judgement(name, _gain(where, row.get("gain")), document),), "import")
+    return JudgedQuery(
+        _query_id(where, row.get("query_id")),
+        text.strip(),
+        (Judgement(name, _gain(where, row.get("gain")), document),),
+        "import",
+    )
 
 
 def _document(where: str, value: Any) -> UUID | None:
@@ -184,13 +193,28 @@ def _document(where: str, value: Any) -> UUID | None:
         raise BadRequest(f"{where}: document_id {str(value)[:80]!r} is not an id. Nothing was stored.") from None
 
 
+def _query_id(where: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise BadRequest(f"{where}: query_id is neither a string nor a whole number. Nothing was stored.")
+    query_id = value if isinstance(value, str) else str(value)[: MAX_ID_CHARS + 1]
+    if len(query_id) > MAX_ID_CHARS or not is_storable(query_id):
+        raise BadRequest(
+            f"{where}: query_id {query_id[:80]!r} has more than {MAX_ID_CHARS} characters, or a NUL or a lone "
+            "surrogate. Nothing was stored."
+        )
+    return query_id
+
+
 def _gain(where: str, value: Any) -> float:
     if value in (None, ""):
         return 1.0
-    try:
-        gain = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        gain = math.nan
+    gain = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        gain = float(max(-1, min(value, MAX_GAIN + 1))) if value == value else math.nan
+    elif isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        gain = float(value)
     _check_gain(where, gain, value)
     return gain
 
@@ -224,14 +248,15 @@ def _joined(rows: Iterable[JudgedQuery], file: str) -> list[JudgedQuery]:
     found: dict[str, JudgedQuery] = {}
     judged: dict[str, dict[tuple[str, UUID | None], Judgement]] = {}
     for row in rows:
-        found.setdefault(row.text, row)
+        words = folded(row.text)
+        found.setdefault(words, row)
         (judgement,) = row.judgements
-        judged.setdefault(row.text, {})[judgement.external_id, judgement.document_id] = judgement
+        judged.setdefault(words, {})[judgement.external_id, judgement.document_id] = judgement
     if not found:
         raise BadRequest(f"{file} holds no judgement.")
     return [
-        JudgedQuery(first.query_id or f"{number}", text, tuple(judged[text].values()), first.origin)
-        for number, (text, first) in enumerate(found.items(), 1)
+        JudgedQuery(first.query_id or f"{number}", first.text, tuple(judged[words].values()), first.origin)
+        for number, (words, first) in enumerate(found.items(), 1)
     ]
 
 
@@ -255,5 +280,7 @@ def _file_text(path: Path, newline: str | None = None) -> str:
     try:
         with path.open(encoding="utf-8-sig", newline=newline) as file:
             return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{path} cannot be read as UTF-8 text ({error}). Nothing was evaluated.") from error
+    except OSError as error:
+        raise BadRequest(f"{path} cannot be read ({error.strerror}). Nothing was done. Choose another file.") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"{path} is not UTF-8 text ({error}). Save it as UTF-8. Nothing was done.") from error

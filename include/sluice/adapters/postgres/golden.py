@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -86,6 +86,9 @@ UNUSED = """
     AND NOT EXISTS (SELECT FROM feedback f WHERE f.question_id = x.question_id)
 """
 _UNUSED = text(f"SELECT question_id FROM questions x WHERE question_id = ANY(CAST(:ids AS uuid[])) AND {UNUSED}")
+_LOCK_QUESTIONS = text("""
+    SELECT question_id FROM questions WHERE question_id = ANY(CAST(:ids AS uuid[])) ORDER BY question_id FOR UPDATE
+""")
 FORGET = text(f"DELETE FROM questions x WHERE question_id = ANY(CAST(:ids AS uuid[])) AND {UNUSED}")
 _OF_TENANT = text("""
     SELECT question_id FROM questions WHERE collection_id = :collection_id
@@ -194,9 +197,15 @@ class PostgresGoldenSets(Transactions):
             for statement in _DROP_TENANT:
                 connection.execute(statement, {"collection_id": generation.collection_id, "tenant": tenant})
 
-    def forget(self, question_ids: Sequence[UUID]) -> None:
-        if question_ids:
-            self._execute(FORGET, {"ids": list(question_ids)})
+    def forget(self, question_ids: Sequence[UUID], destroy: Callable[[Sequence[UUID]], object]) -> int:
+        if not question_ids:
+            return 0
+        with self._at_length() as connection:
+            connection.execute(_LOCK_QUESTIONS, {"ids": list(question_ids)})
+            unused = list(connection.execute(_UNUSED, {"ids": list(question_ids)}).scalars())
+            destroy(unused)  # before the rows, so that a repetition after a crash still finds them by prune
+            connection.execute(FORGET, {"ids": unused})
+            return len(unused)
 
 
 def _add_queries(
