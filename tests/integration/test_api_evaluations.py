@@ -15,6 +15,7 @@ from sluice.errors import BadRequest
 from sluice.model.evaluation import FUSED, METRICS, Comparison, Evaluation, RetrieverScores
 from sluice.model.golden import JudgedQuery, Judgement
 from sluice.model.grants import Grant
+from sluice.model.weights import LearnedWeights, Weights
 from support.api_service import World, as_caller, client_of, named
 
 FEEDBACK, EVALUATIONS = "/api/v1/feedback", "/api/v1/collections/docs/evaluations"
@@ -153,6 +154,8 @@ def test_only_what_the_caller_may_read(world: World, client: TestClient) -> None
         ({"relevant": None}, "give either relevant or gain"),
         ({"gain": 1}, "give either relevant or gain"),
         ({"relevant": None, "gain": 1001}, "gain"),
+        ({"relevant": None, "gain": True}, "gain"),
+        ({"relevant": None, "gain": "1"}, "gain"),
         ({"relevant": None, "gain": -1}, "gain"),
         ({"chunk_id": None}, "give chunk_id or document_id"),
         ({"chunk_id": "x"}, "chunk_id"),
@@ -199,6 +202,14 @@ def test_evaluations_of_the_tenant_page_by_page(world: World, client: TestClient
     assert one["comparison"]["result"] == "warning" and one["embedder"] == "hash:4"
     assert one["airflow_path"] == "/dags/sluice_evaluate/runs/manual__1"
     assert client.get(EVALUATIONS, params={"golden_set": "other"}).json()["evaluations"] == []
+    assert first["weights"] is None
+    learned_weights = LearnedWeights(Weights(0.6, 0.4, 0.2), 40, 0.02, 0.01)
+    world.ledger.evaluations.learn_weights(world.run("open").source.generation, "acme", learned_weights)
+    learned = client.get(EVALUATIONS).json()["weights"]
+    assert learned.pop("learned_at") and learned == {
+        **{"dense": 0.6, "pairs": 0.4, "resemblance": 0.2},
+        **{"queries": 40, "gain": 0.02, "p": 0.01},
+    }
 
 
 def test_evaluations_are_for_holders_of_all_groups_of_the_tenant(world: World, client: TestClient) -> None:

@@ -24,6 +24,7 @@ from sluice.model.generation import Generation, Profile
 from sluice.model.grants import Grant, Principal
 from sluice.model.passage import Passage, PassageLineage, VersionStep
 from sluice.model.search import Hydrated, SearchRequest
+from sluice.model.weights import LearnedWeights
 from sluice.retrieval.searching import SearchOutcome
 from support.swapping import wired
 
@@ -149,6 +150,7 @@ class PageData:
     passages: tuple[Passage, ...] = PASSAGES
     nothing_relevant: bool = False
     evaluations: tuple[Evaluation, ...] = ()
+    weights: LearnedWeights | None = None
     down: bool = False
     signed_in: bool = True
     searches: list[SearchRequest] = field(default_factory=list)
@@ -171,7 +173,9 @@ class PageData:
         )
         keyring = SimpleNamespace(get=lambda document_ids: {PASSAGES[1].document_id: KEY})
         return wired(
-            ledger=SimpleNamespace(grants=grants, evaluations=SimpleNamespace(history=self.history)),
+            ledger=SimpleNamespace(
+                grants=grants, evaluations=SimpleNamespace(history=self.history, weights=lambda *_: self.weights)
+            ),
             catalog=catalog,
             keyring=keyring,
             close=lambda: None,

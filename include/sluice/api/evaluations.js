@@ -9,6 +9,7 @@ const address = new URLSearchParams(location.search);
 const METRICS = { "ndcg@10": "nDCG@10", "recall@10": "recall@10", mrr: "MRR", "all_gold@10": "all gold@10" };
 const LEAST_COMPARED = 5; // questions, as in sluice.maintenance.evaluation
 let shown = [];
+let weights = null; // learned; null: the default
 
 const number = (value) => value.toFixed(3);
 const result = ({ comparison }) => comparison?.result ?? "passed";
@@ -25,6 +26,12 @@ function change({ comparison }) {
   if (comparison.queries < LEAST_COMPARED) return `only ${comparison.queries} questions to compare, ${LEAST_COMPARED} are needed`;
   const words = `${comparison.drop > 0 ? "−" : "+"}${number(Math.abs(comparison.drop))} nDCG@10, p ${number(comparison.p)}, ${comparison.queries} questions`;
   return comparison.accepted ? `${words}, accepted` : words;
+}
+
+function weighted() {
+  if (!weights) return "Searches have the default weights.";
+  const { dense, pairs, resemblance, gain, queries } = weights;
+  return `Weights learned from ${queries} questions (${gain < 0 ? "−" : "+"}${number(Math.abs(gain))} nDCG@10): similarity ${dense}, words ${number(1 - dense)}, pairs of words ${pairs}, similar passages ${resemblance}.`;
 }
 
 function point(evaluation, metric) {
@@ -70,14 +77,14 @@ async function load() {
   $("notice").hidden = true;
   $("steps").replaceChildren();
   try {
-    ({ evaluations: shown } = await evaluations(collection, tenant));
+    ({ evaluations: shown, weights } = await evaluations(collection, tenant));
   } catch (failure) {
     $("status").textContent = "";
     complain(failure.title ?? "This page has an error", failure.message);
     return;
   }
   $("status").textContent = shown.length
-    ? `The last ${shown.length} evaluations of ${collection}; the band is the 95 % interval of all retrievers together`
+    ? `The last ${shown.length} evaluations of ${collection}; the band is the 95 % interval of all retrievers together. ${weighted()}`
     : `${collection} was not evaluated yet. Make a golden set with sluice golden import, then trigger sluice_evaluate.`;
   const query = new URLSearchParams({ collection, tenant });
   history.replaceState(null, "", `?${query}`);

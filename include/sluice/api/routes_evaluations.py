@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, field_validator, model_validator
 from starlette.exceptions import HTTPException
 
 from sluice.access import evaluation as evaluation_access
@@ -17,6 +17,7 @@ from sluice.api.backend import in_thread
 from sluice.api.problems import documented
 from sluice.api.routes_lineage import airflow_path
 from sluice.api.routes_search import collection_of
+from sluice.model.generation import Generation
 from sluice.model.golden import MAX_GAIN
 from sluice.model.text import encodable, is_storable
 from sluice.retrieval.feedback import Opinion, TooMuchFeedback
@@ -48,7 +49,7 @@ class FeedbackBody(BaseModel):
     chunk_id: UUID | None = Field(None, description="The passage, as `results[].chunk_id`; or give `document_id`.")
     document_id: UUID | None = Field(None, description="The document, as `results[].document_id`.")
     relevant: StrictBool | None = Field(None, description="Whether it answers the question; or give `gain`.")
-    gain: float | None = Field(None, ge=0, le=MAX_GAIN, description="How well it answers; 0: not at all.")
+    gain: StrictFloat | None = Field(None, ge=0, le=MAX_GAIN, description="How well it answers; 0: not at all.")
 
     @field_validator("query", "collection")
     @classmethod
@@ -116,9 +117,22 @@ class EvaluationSummary(BaseModel):
     comparison: ComparisonFigures | None = Field(description="Null if the check `quality_drop` is off.")
 
 
+class WeightFigures(BaseModel):
+    dense: float = Field(description="Share of the dense retriever in the fused score; the rest is BM25's.")
+    pairs: float = Field(description="Weight of pairs of the question's words.")
+    resemblance: float = Field(description="Weight of similar passages.")
+    queries: int = Field(description="Questions from which they were learned.")
+    gain: float = Field(description="Of nDCG@10 on questions that were left out.")
+    p: float
+    learned_at: datetime
+
+
 class EvaluationList(BaseModel):
     collection: str
     tenant: str
+    weights: WeightFigures | None = Field(
+        description="Learned weights of the tenant's searches now; null: the default."
+    )
     evaluations: list[EvaluationSummary] = Field(description="The last first.")
     next: UUID | None = Field(description="Give it as `before` for the next page; null on the last one.")
 
@@ -181,7 +195,8 @@ def list_evaluations(
     before: Annotated[UUID | None, Query(description="`next` of the page before.")] = None,
 ) -> dict[str, Any]:
     """The evaluations of a collection's search, with confidence intervals. Needs a grant with all groups."""
-    _check(sluice, collection, caller)
+    generation = _check(sluice, collection, caller)
+    weights = sluice.ledger.evaluations.weights(generation, caller.tenant)
     history = sluice.ledger.evaluations.history(
         caller.tenant, collection, golden_set=golden_set, limit=limit + 1, before=before
     )
@@ -189,6 +204,7 @@ def list_evaluations(
     return {
         "collection": collection,
         "tenant": caller.tenant,
+        "weights": None if weights is None else weights.to_json(),
         "evaluations": [{**each.to_json(), "airflow_path": airflow_path(each.orchestrator)} for each in page],
         "next": page[-1].evaluation_id if len(history) > limit else None,
     }
@@ -232,8 +248,9 @@ def show_golden_set(
     return {**golden_set.to_json(), "questions": page, "next": more}
 
 
-def _check(sluice: Sluice, collection: str, caller: Caller) -> None:
-    """Raises NotFound and Forbidden."""
+def _check(sluice: Sluice, collection: str, caller: Caller) -> Generation:
+    """Returns the live generation. Raises NotFound and Forbidden."""
     with collection_of(collection):
-        sluice.catalog.live(collection, caller)
+        generation = sluice.catalog.live(collection, caller).generation
     evaluation_access.check_reader(caller)
+    return generation

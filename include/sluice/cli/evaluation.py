@@ -70,7 +70,7 @@ def tune(
     were left out."""
     with opened() as sluice:
         result = sluice.tuning.reset(tenant, collection) if reset else sluice.tuning.learn(tenant, collection)
-    tell(result.to_json(), json_, result.in_words())
+    tell(result.to_json(), json_, f"{collection}: the default weights" if reset else result.in_words())
 
 
 def _json(result: Evaluation, *, saved: bool) -> dict[str, Any]:
