@@ -11,9 +11,11 @@ from sluice.cli.terminal import OK, QUARANTINED
 TIMEOUT_S = 1_800
 
 
-def sluice(variables: Mapping[str, str], *arguments: str) -> None:
-    """Runs `sluice`. Quarantined documents are not a failure: two of Cranfield are empty. Raises CalledProcessError."""
+def sluice(variables: Mapping[str, str], *arguments: str) -> str:
+    """Runs `sluice` and returns its output. Quarantined documents are not a failure: two of Cranfield are empty. Raises
+    CalledProcessError."""
     command = [sys.executable, "-m", "sluice.cli", *arguments]
-    done = subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, timeout=TIMEOUT_S)
+    done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT_S)
     if done.returncode not in (OK, QUARANTINED):
         raise subprocess.CalledProcessError(done.returncode, command)
+    return done.stdout

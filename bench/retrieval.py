@@ -1,11 +1,15 @@
-"""Retrieval quality through the API on public judged sets: each retriever alone, and fused, against reciprocal ranks.
+"""Retrieval quality through the API on public judged sets: all retrievers together, without the graph and each vector
+retriever alone, against reciprocal ranks; and the other half of the questions with weights learned from one half.
 
-Passages are collapsed to documents, each at the rank of its best passage.
+Passages are collapsed to documents, each at the rank of its best passage. `SLUICE_BENCH_EMBEDDER` is the embedder
+(minilm), `SLUICE_BENCH_SETS` the names of sets, with commas (all).
 """
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,13 +38,16 @@ RRF_K = 60  # Cormack, Clarke, Büttcher 2009
 def measure(server: Server, environment: dict[str, str], data: Path) -> dict[str, Any]:
     """Ingests each set into a collection of its own and asks its judged questions."""
     figures: dict[str, Any] = {}
-    for name, qrels in SETS.items():
-        folder, collection = data / "retrieval" / name, name.replace("/", "_")
+    chosen = os.environ.get("SLUICE_BENCH_SETS")
+    for name in chosen.split(",") if chosen else SETS:
+        qrels, folder, collection = SETS[name], data / "retrieval" / name, name.replace("/", "_")
         ingest(collection, folder / "corpus.jsonl", environment)
         judged = judgement_files.read_qrels(folder / qrels)
         texts = judgement_files.read_queries(folder / "queries.jsonl")
         asked = {qid: texts[qid] for qid in texts if qid in judged}
         figures[name] = _evaluated(server, collection, asked, judged)
+        figures[name]["learned"] = _learned(server, collection, asked, judged, environment)
+        print(f"{name}: {json.dumps(figures[name])}", flush=True)
         if name in DIVERSE_SETS:
             figures[name]["diversity"] = _diverse(server, collection, asked, judged)
     return figures
@@ -52,9 +59,11 @@ def _evaluated(
     fused: dict[str, list[str]] = {}
     by_ranks: dict[str, list[str]] = {}
     alone: dict[str, dict[str, list[str]]] = {"dense": {}, "sparse": {}}
+    unlinked: dict[str, list[str]] = {}
     for qid, text in texts.items():
         question = text[:MAX_QUERY_CHARS]
         fused[qid] = _documents(server.search(question, collection, TOP_K)["results"])
+        unlinked[qid] = _documents(server.search(question, collection, TOP_K, list(alone))["results"])
         found = {leg: server.search(question, collection, MAX_TOP_K, [leg])["results"] for leg in alone}
         for leg, results in found.items():
             alone[leg][qid] = _documents(results)
@@ -62,8 +71,42 @@ def _evaluated(
     return {
         **metrics.evaluate(fused, judged),
         "against_rrf": metrics.compare(fused, by_ranks, judged),
+        "against_no_graph": metrics.compare(fused, unlinked, judged),
+        "rrf": metrics.evaluate(by_ranks, judged),
+        "no_graph": metrics.evaluate(unlinked, judged),
         "alone": {leg: metrics.evaluate(rankings, judged) for leg, rankings in alone.items()},
     }
+
+
+def _learned(
+    server: Server,
+    collection: str,
+    texts: Mapping[str, str],
+    judged: Mapping[str, Mapping[str, float]],
+    environment: dict[str, str],
+) -> dict[str, Any]:
+    """Returns the weights that are learned from every second question, and metrics of the others with them, against
+    the default weights."""
+    halves = [dict(list(texts.items())[start::2]) for start in (0, 1)]
+
+    def rankings() -> dict[str, list[str]]:
+        return {
+            qid: _documents(server.search(text[:MAX_QUERY_CHARS], collection, TOP_K)["results"])
+            for qid, text in halves[1].items()
+        }
+
+    variables = {**os.environ, **environment}
+    default = rankings()
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as golden:
+        for qid, text in halves[0].items():
+            for name, gain in judged[qid].items():
+                row = {"query": text[:MAX_QUERY_CHARS], "query_id": qid, "external_id": name, "gain": gain}
+                golden.write(json.dumps(row) + "\n")
+        golden.flush()
+        command.sluice(variables, "golden", "import", golden.name, "--collection", collection)
+    tuned = json.loads(command.sluice(variables, "tune", "--collection", collection, "--json"))
+    learned = rankings()
+    return {**tuned, **metrics.evaluate(learned, judged), "against_default": metrics.compare(learned, default, judged)}
 
 
 def _diverse(
@@ -106,6 +149,7 @@ def _documents(results: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def ingest(collection: str, corpus: Path, environment: dict[str, str]) -> None:
-    """Ingests with the default embedder, by the CLI. The graph is not part of this measurement."""
-    settings = {"SLUICE_GRAPH": "off", "SLUICE_EMBEDDER": "minilm", "SLUICE_FILE_ROOTS": str(corpus.parent)}
+    """Ingests by the CLI."""
+    embedder = os.environ.get("SLUICE_BENCH_EMBEDDER", "minilm")
+    settings = {"SLUICE_EMBEDDER": embedder, "SLUICE_FILE_ROOTS": str(corpus.parent)}
     command.sluice({**os.environ, **environment, **settings}, "ingest", f"jsonl://{corpus}", "--collection", collection)

@@ -74,8 +74,8 @@ def test_the_history_as_a_chart_with_intervals_and_generations(
     assert "▲ warning −0.220 nDCG@10" in rows.nth(2).inner_text().replace("\n", " ")
     assert "nothing to compare with" in rows.last.inner_text()
     assert rows.first.locator("a").get_attribute("href") == "/dags/sluice_evaluate/runs/manual__1"
-    words = "Weights learned from 225 questions (+0.016 nDCG@10): similarity 0.6, words 0.400, pairs of words 0.4"
-    assert words in page.locator("#status").inner_text()
+    learned = "Weights learned from 225 questions (+0.016 nDCG@10): similarity 0.6, words 0.400, pairs of words 0.4"
+    assert learned in page.locator("#status").inner_text()
     box = first.bounding_box()
     assert box and box["x"] >= 0 and box["x"] + box["width"] <= width, "the chart fits into the page"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
