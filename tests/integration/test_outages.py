@@ -27,7 +27,7 @@ from support.swapping import port_of, swapped
 HURRIED = {"connect_timeout_s": 2.0, "call_timeout_s": 3.0, "query_timeout_s": 2.0}
 # Neo4j's driver waits for ten seconds without a sign of life (5 s twice), then tries for a call's time; then the run
 # is closed and its sign of life awaited.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 CALLS = {"postgres": ("versions", "stage"), "qdrant": ("vectors", "upsert"), "neo4j": ("graph", "write")}
 TOLD = {"postgres": "PostgreSQL", "qdrant": "qdrant", "neo4j": "neo4j"}
 # Outside the drill, one store hangs and another is restarted: as with the kill points, the commit chooses.
