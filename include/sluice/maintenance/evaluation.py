@@ -33,7 +33,7 @@ from sluice.retrieval.measuring import TOP_K, Measurement, measure, switched
 from sluice.retrieval.observed_search import Search
 
 SUITE, CHECK = "retrieval", "quality_drop"
-SIGNIFICANT = 0.05  # p of a drop that is reported
+SIGNIFICANT = 0.05  # p of a drop that is reported, and of learned weights that are used
 LEAST_COMPARED = 5  # questions; with fewer, a single changed rank would be a significant drop
 _MEASURED_BY = METRICS.index("ndcg@10")
 
@@ -83,12 +83,11 @@ class Evaluating:
         """Searches the questions as a reader who holds all groups of the tenant. Records nothing. Raises NotFound,
         BadRequest, Transient."""
         started_s = time.monotonic()
-        reader = Principal("evaluation", request.tenant, frozenset({ALL_GROUPS}))
         measurement = measure(
             self.search,
             queries,
             request.collection,
-            reader,
+            evaluator(request.tenant),
             top_k=request.top_k,
             each_retriever=each_retriever,
         )
@@ -161,6 +160,11 @@ class Evaluating:
     def _check(self, generation: Generation) -> Check | None:
         rules = merged(self.everywhere, self.quality.rules(generation))
         return next((each for each in with_rules(SUITE, rules) if each.code == CHECK), None)
+
+
+def evaluator(tenant: str) -> Principal:
+    """Returns the reader as whom questions are searched: one who holds all groups of the tenant."""
+    return Principal("evaluation", tenant, frozenset({ALL_GROUPS}))
 
 
 def compared(evaluation: Evaluation, baseline: Evaluation | None, check: Check, accept_drop: bool) -> Comparison:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.errors import BadRequest, NotFound
+from sluice.maintenance.evaluation import SIGNIFICANT, evaluator
 from sluice.model.catalog import Live
 from sluice.model.golden import JudgedQuery
-from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.grants import Principal
 from sluice.model.weights import DEFAULT, LearnedWeights, Weights
 from sluice.ports.catalog import Catalog
 from sluice.ports.evaluations import Evaluations
@@ -24,7 +25,7 @@ from sluice.retrieval.weight_fitting import fit
 
 LEAST_QUESTIONS = 30  # with a relevant document; fewer say too little
 MOST_QUESTIONS = 1000  # a sample of more
-LEAST_GAIN, SIGNIFICANT = 0.002, 0.05  # nDCG@10 and p of weights that are used
+LEAST_GAIN = 0.002  # nDCG@10 of weights that are used
 Judge = Callable[[Live, str, JudgedQuery, Principal], JudgedCandidates | None]
 
 
@@ -76,7 +77,7 @@ class Tuning:
     def learn(self, tenant: str, collection: str) -> Tuned:
         """Fits the weights to all golden sets of the tenant's collection, and uses them if they are better. Without
         enough questions, the default weights are used again. Raises NotFound, Transient."""
-        reader = Principal("evaluation", tenant, frozenset({ALL_GROUPS}))
+        reader = evaluator(tenant)
         live = self.catalog.live(collection, reader)
         queries = self._queries(tenant, collection)
         number, before = len(queries), live.weights
@@ -99,7 +100,7 @@ class Tuning:
 
     def reset(self, tenant: str, collection: str) -> Tuned:
         """Uses the default weights again. Raises NotFound."""
-        live = self.catalog.live(collection, Principal("evaluation", tenant, frozenset({ALL_GROUPS})))
+        live = self.catalog.live(collection, evaluator(tenant))
         self.evaluations.forget_weights(live.generation, tenant)
         return Tuned(collection, 0, live.weights, DEFAULT, None)
 
@@ -112,7 +113,7 @@ class Tuning:
             except NotFound:  # removed meanwhile, or without a question
                 continue
             for query in queries:
-                if any(judgement.gain > 0 for judgement in query.judgements):
+                if query.has_relevant:
                     by_text.setdefault(query.text, query)
         found = [by_text[text] for text in sorted(by_text)]
         return found if len(found) <= MOST_QUESTIONS else random.Random(0).sample(found, MOST_QUESTIONS)

@@ -44,6 +44,11 @@ class JudgedQuery:
     origin: Origin = "manual"
     question_id: UUID | None = None  # in the ledger; None: it is not stored
 
+    @property
+    def has_relevant(self) -> bool:
+        """Whether a document is judged as relevant."""
+        return any(each.gain > 0 for each in self.judgements)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredQuery:

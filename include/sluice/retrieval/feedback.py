@@ -57,17 +57,17 @@ class HourlyCalls:
         """Whether the caller may call once more; if so, the call is counted."""
         now_s = time.monotonic()
         with self._lock:
-            for key in [key for key, calls in self._calls.items() if calls[-1] <= now_s - HOUR_S]:
-                del self._calls[key]
-            calls = self._calls.setdefault((tenant, caller_hash), deque([now_s - HOUR_S]))
-            while calls and calls[0] <= now_s - HOUR_S:
-                calls.popleft()
-            allowed = len(calls) < most
-            if allowed:
-                calls.append(now_s)
-            elif not calls:
-                del self._calls[tenant, caller_hash]
-            return allowed
+            for key, calls in list(self._calls.items()):
+                while calls and calls[0] <= now_s - HOUR_S:
+                    calls.popleft()
+                if not calls:
+                    del self._calls[key]
+            calls = self._calls.get((tenant, caller_hash), deque())
+            if len(calls) >= most:
+                return False
+            calls.append(now_s)
+            self._calls[tenant, caller_hash] = calls
+            return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,22 @@ strength of links in the graph is added to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sluice.model.languages import EMBEDDED
+from sluice.model.passage import Passage
 from sluice.model.search import Candidate, Retriever
 from sluice.model.weights import DENSE_SHARE
 
 # The share of the dense retriever for a question in another script than Latin and an embedder of English: its
 # similarities say little (docs/decisions/0051).
 _FOREIGN_SHARE = 0.2
+Scored = TypeVar("Scored", Candidate, Passage)
 _LETTER = re.compile(r"[^\W\d_]")
 _LATIN = re.compile("[a-zA-Z\u00aa-\u024f\u1e00-\u1eff]")
 
@@ -73,9 +76,9 @@ def foreign_share(embedder: str, question: str) -> float | None:
     return None
 
 
-def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Returns the candidates in the order of their fused scores, best first; equal ones by chunk id."""
-    return sorted(candidates, key=lambda each: (-each.score, each.chunk_id))
+def ranked(scored: Iterable[Scored]) -> list[Scored]:
+    """Returns candidates or passages in the order of their scores, best first; equal ones by chunk id."""
+    return sorted(scored, key=lambda each: (-each.score, each.chunk_id))
 
 
 def _range(candidates: Sequence[Candidate], retriever: Retriever) -> tuple[Retriever, float, float]:

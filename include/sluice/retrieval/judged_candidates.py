@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,13 +16,13 @@ from sluice.model.weights import Weights
 from sluice.retrieval import metrics
 from sluice.retrieval.filling import Wanted, fill
 from sluice.retrieval.fusion import foreign_share
+from sluice.retrieval.measuring import document_keys, gains_of
 from sluice.retrieval.search_ports import SearchPorts
 from sluice.retrieval.searching import MAX_QUERY_CHARS, checked_question, encoded
 from sluice.retrieval.similar_passages import POOL, resemblance, vectors_of
 from sluice.retrieval.word_pairs import pair_shares
 
 Floats = NDArray[np.float64]
-_DISCOUNT = 1 / np.log2(np.arange(2, metrics.DEPTH + 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class JudgedCandidates:
         order = np.argsort(-scores, kind="stable")
         _, first = np.unique(self.documents[order], return_index=True)
         gains = self.gains[order[np.sort(first)[: metrics.DEPTH]]]
-        return float(gains @ _DISCOUNT[: len(gains)]) / self.ideal
+        return metrics.discounted(gains) / self.ideal
 
 
 def judged_candidates(
@@ -90,7 +89,7 @@ def judged_candidates(
     scaled = filled.scale.scaled(scores)
     index_key = ports.keyring.index_key(principal.tenant)
     pairs = pair_shares(passages, question, lambda text: ports.term_sequence(text, index_key))
-    gains = {each.document_id or each.external_id: each.gain for each in query.judgements if each.gain > 0}
+    gains = gains_of(query)
     numbers = {each: number for number, each in enumerate(dict.fromkeys(each.document_id for each in passages))}
     return JudgedCandidates(
         dense=scaled["dense"],
@@ -99,13 +98,7 @@ def judged_candidates(
         pairs=np.array(pairs),
         resemblance=resemblance(vectors_of(ports.vectors, generation, passages)),
         documents=np.array([numbers[each.document_id] for each in passages]),
-        gains=np.array([gains.get(each.document_id, gains.get(each.external_id, 0.0)) for each in passages]),
-        ideal=_ideal_gain(list(gains.values())),
+        gains=np.array([gains.get(key, 0.0) for key in document_keys(query, passages)]),
+        ideal=metrics.ideal_gain(gains.values()),
         dense_share=foreign,
     )
-
-
-def _ideal_gain(gains: Sequence[float]) -> float:
-    """Returns the discounted gain of the best ranking of documents with these gains, at least one above 0."""
-    best = np.array(sorted(gains, reverse=True)[: metrics.DEPTH])
-    return float(best @ _DISCOUNT[: len(best)])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from uuid import UUID
 
 import numpy as np
 
@@ -58,7 +57,7 @@ def measure(
     Raises BadRequest where no question has a relevant document; Transient where a store did not answer, or another
     generation became live meanwhile: such figures would say nothing about the index.
     """
-    judged = [each for each in queries if any(judgement.gain > 0 for judgement in each.judgements)]
+    judged = [each for each in queries if each.has_relevant]
     if not judged:
         raise BadRequest("No question has a document that is judged as relevant. Nothing was evaluated.")
     outcomes: dict[str, list[_Ranked]] = {}
@@ -98,7 +97,7 @@ def _scores(retriever: str, queries: Sequence[JudgedQuery], outcomes: Sequence[_
     rankings, relevant = {}, {}
     for number, (query, outcome) in enumerate(zip(queries, outcomes, strict=True)):
         rankings[str(number)] = outcome.documents
-        relevant[str(number)] = {str(each.document_id or each.external_id): each.gain for each in query.judgements}
+        relevant[str(number)] = gains_of(query)
     values = np.array(list(metrics.by_query(rankings, relevant).values()))
     figures = metrics.summary(values)
     p50, p95 = np.percentile([each.took_ms for each in outcomes if each.served] or [0.0], [50, 95])
@@ -113,13 +112,17 @@ def _scores(retriever: str, queries: Sequence[JudgedQuery], outcomes: Sequence[_
 
 
 def _ranked(query: JudgedQuery, outcome: SearchOutcome) -> _Ranked:
-    judged = {each.document_id for each in query.judgements}
-    documents = metrics.collapse(
-        [_key(passage, judged), *(_key(each, judged) for each in passage.duplicates)] for passage in outcome.passages
-    )
+    documents = metrics.collapse(document_keys(query, (passage, *passage.duplicates)) for passage in outcome.passages)
     return _Ranked(documents, outcome.generation, outcome.took_ms, bool(outcome.retrievers))
 
 
-def _key(found: Passage | Duplicate, judged: set[UUID | None]) -> str:
-    """The name by which a found document is compared with judgements: its id where a judgement has it."""
-    return str(found.document_id) if found.document_id in judged else found.external_id
+def gains_of(query: JudgedQuery) -> dict[str, float]:
+    """Returns the gains of the judged documents by their keys; see `document_keys`."""
+    return {str(each.document_id or each.external_id): each.gain for each in query.judgements}
+
+
+def document_keys(query: JudgedQuery, found: Iterable[Passage | Duplicate]) -> list[str]:
+    """Returns the keys by which documents are compared with judgements: the id where a judgement has it, else the
+    external id."""
+    judged = {each.document_id for each in query.judgements}
+    return [str(each.document_id) if each.document_id in judged else each.external_id for each in found]

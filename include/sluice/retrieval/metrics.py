@@ -67,10 +67,18 @@ def compare(
 
 def differences(values: NDArray[np.floating[Any]], *, seed: int = 0) -> dict[str, dict[str, float]]:
     """Returns what `compare` returns. `values`: (queries, len(NAMES)), the differences of each query."""
+    means, p = paired(values, seed=seed)
+    return {name: {"difference": float(means[i]), "p": float(p[i])} for i, name in enumerate(NAMES)}
+
+
+def paired(
+    values: NDArray[np.floating[Any]], *, seed: int = 0
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """Returns the mean and the two-sided p of each column, (columns,) each, by the paired bootstrap. `values`:
+    (queries, columns), the differences of each query."""
     samples = _resampled(values, seed)
     p = np.minimum(1.0, 2 * np.minimum((samples <= 0).mean(axis=0), (samples >= 0).mean(axis=0)))
-    means = values.mean(axis=0)
-    return {name: {"difference": float(means[i]), "p": float(p[i])} for i, name in enumerate(NAMES)}
+    return values.mean(axis=0), p
 
 
 def by_query(
@@ -98,15 +106,20 @@ def _resampled(values: NDArray[np.floating[Any]], seed: int) -> NDArray[np.float
 
 def _scores(ranking: Sequence[str], relevant: Mapping[str, float]) -> tuple[float, float, float, float]:
     gains = np.array([relevant.get(doc, 0.0) for doc in ranking])
-    ideal = np.array(sorted(relevant.values(), reverse=True)[:DEPTH])
     hits = np.flatnonzero(gains)
     return (
-        _discounted(gains) / _discounted(ideal),
+        discounted(gains) / ideal_gain(relevant.values()),
         len(hits) / len(relevant),
         1 / (int(hits[0]) + 1) if len(hits) else 0.0,
         float(len(hits) == len(relevant)),
     )
 
 
-def _discounted(gains: NDArray[np.float64]) -> float:
+def ideal_gain(gains: Iterable[float]) -> float:
+    """Returns the discounted gain of the best ranking of documents with these gains."""
+    return discounted(np.array(sorted(gains, reverse=True)[:DEPTH]))
+
+
+def discounted(gains: NDArray[np.float64]) -> float:
+    """Returns the discounted gain of a ranking, by the gains of its first documents, at most DEPTH."""
     return float(gains @ _DISCOUNT[: len(gains)])

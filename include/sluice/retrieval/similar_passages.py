@@ -18,6 +18,7 @@ from sluice.model.chunk import Vector
 from sluice.model.generation import Generation
 from sluice.model.passage import Passage
 from sluice.ports.projections import VectorIndex
+from sluice.retrieval.fusion import ranked
 
 POOL = 50  # passages that are compared
 _NEAREST = 5
@@ -50,5 +51,4 @@ def by_similar(passages: Sequence[Passage], vectors: Vector, weight: float) -> l
     first. `vectors`: (n, dim)."""
     scores = np.array([each.score for each in passages])
     smoothed = scores + weight * (resemblance(vectors) @ scores)
-    found = [replace(each, score=float(score)) for each, score in zip(passages, smoothed, strict=True)]
-    return sorted(found, key=lambda each: (-each.score, each.chunk_id))
+    return ranked(replace(each, score=float(score)) for each, score in zip(passages, smoothed, strict=True))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sluice.model.evaluation import METRICS
 from sluice.model.weights import DEFAULT, Weights
 from sluice.retrieval import metrics
 from sluice.retrieval.judged_candidates import JudgedCandidates
@@ -42,10 +41,8 @@ def fit(questions: Sequence[JudgedCandidates], in_use: Weights, *, seed: int = 0
         rest = [questions[place] for place in np.setdiff1d(places, held_out)]
         weights = _best(rest)
         then[held_out] = [questions[place].ndcg(weights) for place in held_out]
-    changes = np.zeros((len(questions), len(METRICS)))
-    changes[:, METRICS.index("ndcg@10")] = then - now
-    difference = metrics.differences(changes, seed=seed)["ndcg@10"]
-    return Fit(_best(questions), difference["difference"], difference["p"])
+    [gain], [p] = metrics.paired((then - now)[:, np.newaxis], seed=seed)
+    return Fit(_best(questions), float(gain), float(p))
 
 
 def _best(questions: Sequence[JudgedCandidates]) -> Weights:

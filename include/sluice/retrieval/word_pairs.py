@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from sluice.model.passage import Passage
+from sluice.retrieval.fusion import ranked
 
 _WINDOW = 4  # words from one to the other, at most
 
@@ -26,8 +27,9 @@ def by_word_pairs(passages: Sequence[Passage], question: str, terms: Terms, weig
     shares = pair_shares(passages, question, terms)
     if not any(shares):
         return list(passages)
-    found = [replace(each, score=each.score + weight * share) for each, share in zip(passages, shares, strict=True)]
-    return sorted(found, key=lambda each: (-each.score, each.chunk_id))
+    return ranked(
+        replace(each, score=each.score + weight * share) for each, share in zip(passages, shares, strict=True)
+    )
 
 
 def pair_shares(passages: Sequence[Passage], question: str, terms: Terms) -> list[float]:

@@ -33,7 +33,7 @@ _DOCUMENT = text("""
 """)
 # What all callers said, open or accepted: an accepted judgement does not silence those who came later.
 _OPEN = """
-    SELECT f.question_id, x.sealed_text, f.document_id, d.external_id, 
+    SELECT f.question_id, x.sealed_text, f.document_id, d.external_id,
            count(*) FILTER (WHERE f.gain > 0 AND f.state <> 'rejected') AS relevant,
            count(*) FILTER (WHERE f.gain = 0 AND f.state <> 'rejected') AS irrelevant,
            coalesce(min(f.gain) FILTER (WHERE f.gain > 0 AND f.state <> 'rejected'), 0) AS gain,
