@@ -58,7 +58,7 @@ def _seconds(pattern: re.Pattern[Any], text: Any, *, at_once: bool, limit_s: flo
         raise _TooSlow
 
     before = signal.signal(signal.SIGVTALRM, give_up)
-    start_s = time.process_time()
+    start_s = time.thread_time()  # the process's counts in steps of a tick while its timer is set
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, limit_s)
         if at_once:
@@ -72,7 +72,7 @@ def _seconds(pattern: re.Pattern[Any], text: Any, *, at_once: bool, limit_s: flo
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
-    return time.process_time() - start_s
+    return time.thread_time() - start_s
 
 
 def _slow(pattern: re.Pattern[Any], *, at_once: bool, bound: int = _CHARS, pairs: bool = True) -> Hostile | None:
@@ -81,10 +81,16 @@ def _slow(pattern: re.Pattern[Any], *, at_once: bool, bound: int = _CHARS, pairs
         first_s = _seconds(pattern, each.text(min(_FIRST_CHARS, bound)), at_once=at_once, limit_s=_MOST_S)
         if first_s < _SUSPECT_S:
             continue
-        whole_s = _seconds(pattern, each.text(bound), at_once=at_once, limit_s=_MOST_S)
+        whole_s = _least_s(pattern, each.text(bound), at_once=at_once)
+        first_s = _least_s(pattern, each.text(min(_FIRST_CHARS, bound)), at_once=at_once)
         if whole_s >= _MOST_S or whole_s >= _MOST_TIMES * first_s:
             return each
     return None
+
+
+def _least_s(pattern: re.Pattern[Any], text: Any, *, at_once: bool) -> float:
+    """Of three tries: another program of the machine slows down one of them, hardly all."""
+    return min(_seconds(pattern, text, at_once=at_once, limit_s=_MOST_S) for _ in range(3))
 
 
 @cache

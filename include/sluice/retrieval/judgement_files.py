@@ -21,7 +21,7 @@ from sluice.retrieval.searching import MAX_QUERY_CHARS
 
 COLUMNS = ("query_id", "query", "external_id", "document_id", "gain")
 FORMATS = ("csv", "jsonl")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _REQUIRED = (
     'Each row needs "query", and "external_id" or "document_id"; "gain" (1 if left out) and "query_id" may follow.'
 )
