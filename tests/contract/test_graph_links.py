@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -41,25 +41,35 @@ class Written:
 
     def __init__(self, graph: Neo4jGraph, source: Source) -> None:
         self._graph, self._source = graph, source
+        self.hidden = replace(source, source_id=uuid.uuid4())  # of the same collection and generation
         self.entities: dict[str, UUID] = {}
         self.chunks: dict[str, GraphChunk] = {}
 
-    def add(self, name: str, mentions: str = "", about: str = "", document: UUID | None = None) -> GraphChunk:
+    def add(
+        self, name: str, mentions: str = "", about: str = "", document: UUID | None = None, source: Source | None = None
+    ) -> GraphChunk:
         """`mentions` and `about`: names, separated by spaces."""
         found = {each: Mention(self.id(each), "PHRASE", each, 1) for each in mentions.split()}
         for each in about.split():
             found[each] = replace(found.get(each, Mention(self.id(each), "PHRASE", each, 0)), about=True)
         chunk = GraphChunk(uuid.uuid4(), document or uuid.uuid4(), 0, tuple(found.values()))
         self.chunks[name] = chunk
-        self._graph.write(self._source, [chunk])
+        self._graph.write(source or self._source, [chunk])
         return chunk
 
     def id(self, name: str) -> UUID:
         return self.entities.setdefault(name, uuid.uuid4())
 
-    def links(self, *seeds: Seed, limit: int = 30, generation: Generation | None = None) -> dict[tuple[int, str], Link]:
+    def links(
+        self,
+        *seeds: Seed,
+        limit: int = 30,
+        generation: Generation | None = None,
+        sources: Sequence[Source] | None = None,
+    ) -> dict[tuple[int, str], Link]:
         by_id = {chunk.chunk_id: name for name, chunk in self.chunks.items()}
-        found = self._graph.links(generation or self._source.generation, seeds, limit)
+        readable = [each.source_id for each in ([self._source] if sources is None else sources)]
+        found = self._graph.links(generation or self._source.generation, readable, seeds, limit)
         return {(each.seed, by_id[each.chunk_id]): each for each in found}
 
     def seed(self, name: str, *names: str) -> Seed:
@@ -139,6 +149,24 @@ def test_generations_and_collections_are_kept_apart(written: Written, source: So
     assert written.links(seed)
     assert written.links(seed, generation=replace(source.generation, number=2)) == {}
     assert written.links(seed, generation=replace(source.generation, collection="another")) == {}
+
+
+def test_passages_of_sources_that_are_not_readable_change_no_links(written: Written, source: Source) -> None:
+    """Neither as targets nor as counts, from which one could learn how many hidden documents name an entity."""
+    written.add("film", mentions="Brandt Graz", about="Harbour")
+    written.add("life", about="Brandt")
+    written.add("review", mentions="Brandt Graz")
+    seed = written.seed("film")
+    before = written.links(seed)
+    assert before.keys() == {(0, "life"), (0, "review")}
+    for number in range(60):
+        written.add(f"hidden {number}", mentions="Brandt Graz", about="Brandt Graz", source=written.hidden)
+    assert written.links(seed) == before
+    assert written.links(seed, sources=[]) == {}
+    assert written.links(seed, sources=[source, written.hidden]) == {}, "very many are about both names"
+    lake = replace(source, source_id=uuid.uuid4())
+    written.add("lake", about="Graz", source=lake)
+    assert written.links(seed, sources=[source, lake])[0, "lake"].about == 1
 
 
 def test_other_collections_and_generations_change_no_links(written: Written, graph: Neo4jGraph, source: Source) -> None:

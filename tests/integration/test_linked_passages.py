@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_what_was_deleted_is_not_linked(sluice: Sluice, spec: SourceSpec, tmp_pa
 
 
 class Down:
-    def links(self, generation: Generation, seeds: Sequence[Seed], limit: int) -> list[Link]:
+    def links(self, generation: Generation, sources: Sequence[UUID], seeds: Sequence[Seed], limit: int) -> list[Link]:
         raise Unavailable("neo4j", "stopped")
 
 

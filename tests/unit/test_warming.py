@@ -69,11 +69,13 @@ def test_links_are_asked_for_until_they_come_in_time(
         SimpleNamespace(chunks=lambda *_: rows),
         SimpleNamespace(links=links),
         SimpleNamespace(generations=lambda: [generation]),
+        SimpleNamespace(saved=lambda **_: [SimpleNamespace(source_id=UUID(int=5))]),
     ]
     with pytest.raises(raised) if raised else nullcontext():
         follow_links(*ports)
     assert len(calls) == asked
-    used, (question, passage, *_), _ = calls[0]
+    used, readable, (question, passage, *_), _ = calls[0]
+    assert readable == [UUID(int=5)]
     assert (question.chunk_id, len(question.names)) == (None, 1 if with_passages else 50)
     assert (used == generation, passage.chunk_id == UUID(int=2)) == (with_passages, with_passages)
 

@@ -99,8 +99,8 @@ class GraphIndex(Protocol):
 class PassageLinks(Protocol):
     """Links between passages, for searches."""
 
-    def links(self, generation: Generation, seeds: Sequence[Seed], limit: int) -> list[Link]:
+    def links(self, generation: Generation, sources: Sequence[UUID], seeds: Sequence[Seed], limit: int) -> list[Link]:
         """Returns the strongest links of each seed, at most `limit` each, strongest first: to passages of the
-        generation that are about an entity that the seed names or mentions, or that mention one that the seed
-        mentions. Entities of which very many passages are about or that very many mention are left out. Raises
-        Unavailable where the server does not answer in time."""
+        generation and of these sources that are about an entity that the seed names or mentions, or that mention one
+        that the seed mentions. Passages of other sources change nothing. Entities of which very many passages are
+        about or that very many mention are left out. Raises Unavailable where the server does not answer in time."""

@@ -125,5 +125,5 @@ def _linked(
 
     index_key = ports.keyring.index_key(principal.tenant)
     first = passages[:FIRST_PASSAGES]
-    linked = ports.graph.linked(generation, index_key, wanted.question, candidates, first, scored)
+    linked = ports.graph.linked(generation, query.sources, index_key, wanted.question, candidates, first, scored)
     return [each for each in linked if "graph" in each.scores] if wanted.only_linked else linked

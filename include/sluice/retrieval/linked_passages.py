@@ -45,6 +45,7 @@ class GraphRetriever:
     def linked(
         self,
         generation: Generation,
+        sources: Sequence[UUID],
         index_key: bytes,
         question: str,
         candidates: Sequence[Candidate],
@@ -52,13 +53,14 @@ class GraphRetriever:
         scored: Scored,
     ) -> list[Candidate]:
         """Returns the candidates and further ones that links lead to, best first, with `scores["graph"]` and the path
-        where a link leads to them; none if there are no links. `first`: the best passages that the caller may read, at
-        most FIRST_PASSAGES: links are followed from no others. Raises Unavailable."""
+        where a link leads to them; none if there are no links. `sources`: those that the caller may read; no others
+        count. `first`: the best passages that the caller may read, at most FIRST_PASSAGES: links are followed from no
+        others. Raises Unavailable."""
         names = [self.names_of_question(index_key, question, _MOST_NAMES)]
         names += [self.names_of_passage(index_key, each.text, _MOST_NAMES) for each in first]
         seeds = [Seed(tuple(names[0]))]
         seeds += [Seed(tuple(ids), each.chunk_id, each.document_id) for each, ids in zip(first, names[1:], strict=True)]
-        links = self.links.links(generation, seeds, _MOST_LINKS)
+        links = self.links.links(generation, sources, seeds, _MOST_LINKS)
         if not links:
             return []
         known = {each.chunk_id for each in candidates}

@@ -160,7 +160,8 @@ class Sluice:
         if cache is not None:
             steps["redis"] = partial(cache.store.get, "sluice:warm-up")
         if self.graph is not None and self.links is not None:
-            steps["neo4j"] = partial(warming.follow_links, self.graph, self.links, self.ledger.collections)
+            collections, sources = self.ledger.collections, self.ledger.sources
+            steps["neo4j"] = partial(warming.follow_links, self.graph, self.links, collections, sources)
         steps["embedder"] = partial(warming.load_models, self.ledger.collections, self.embedder)
         warming.warm_up(steps)
 

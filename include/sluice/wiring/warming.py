@@ -15,6 +15,7 @@ from sluice.model.links import Seed
 from sluice.ports.collections import Collections
 from sluice.ports.content import Embedder
 from sluice.ports.projections import GraphIndex, PassageLinks
+from sluice.ports.sources import Sources
 from sluice.retrieval.linked_passages import FIRST_PASSAGES
 from sluice.wiring.guards import is_endpoint
 
@@ -35,14 +36,15 @@ def warm_up(steps: Mapping[str, Callable[[], object]]) -> None:
             log.warning("warm-up failed: dependency=%s error=%s", name, shown_text(error))
 
 
-def follow_links(graph: GraphIndex, links: PassageLinks, collections: Collections) -> None:
+def follow_links(graph: GraphIndex, links: PassageLinks, collections: Collections, sources: Sources) -> None:
     """Follows links from some passages twice, so that the query's plan, its operators and connections are there; again
     if it was too slow. Raises Unavailable."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             generation, seeds = _some_passages(graph, collections)
+            readable = [each.source_id for each in sources.saved(collection=generation.collection)]
             for _ in range(2):
-                links.links(generation, seeds, _LINKS)
+                links.links(generation, readable, seeds, _LINKS)
             return
         except CircuitOpen:
             raise

@@ -13,17 +13,19 @@ from sluice.adapters.neo4j.failures import asking
 from sluice.model.generation import Generation
 from sluice.model.links import Link, Seed
 
-# Entities with more in the generation of the search are left out: they connect passages of different subjects. Others
-# must not count: their readers may be others, and the epoch of this collection does not follow their changes.
+# Entities with more among the passages of the generation that the caller may read are left out: they connect passages
+# of different subjects. Others must not count: links would tell of them, and the epoch of this collection does not
+# follow their changes.
 _MOST_ABOUT = 5
 _MOST_MENTIONS = 50
 # Entities with more in all collections and generations of the tenant are left out, too: reading them would take long
-# (the worst case, 100 entities with 900 mentions elsewhere: .15 s with this limit, .45 s without).
+# (the worst case, 100 names in five passages, each with 450 mentions that the caller may not read: .2 s).
 _MOST_READ = 500
 # An entity that one passage mentions has weight 1, one that this many mention weight 0 (inverse document frequency).
 _COMMON = 10_000
 _ENOUGH = 3.0  # summed weight of shared entities at which a link is as strong as it gets
 # Every node is found through an index. The degree of an entity, which its node has, is read before its relationships.
+# `$readable` is a map whose keys are ids of sources: for a list of another order of magnitude, Neo4j plans it again.
 _LINKS: LiteralString = """
 UNWIND range(0, size($seeds) - 1) AS seed
 WITH seed, $seeds[seed] AS given
@@ -37,26 +39,29 @@ CALL (given) {
 }
 WITH seed, given.document_id AS own, e, max(name) AS name, max(mentioned) AS mentioned
 WHERE NOT EXISTS { (:Document {document_id: own})-[:ABOUT {generation: $generation}]->(e) }
-CALL (own, e, mentioned) {
-  WITH own, e WHERE COUNT { (e)<-[:ABOUT]-() } <= $most_read
-  MATCH (e)<-[r:ABOUT {generation: $generation}]-(d:Document {collection: $collection})
-  WITH own, r, d LIMIT $most_about + 1
-  WITH own, collect({chunk_id: r.chunk_id, document_id: d.document_id}) AS found
-  WITH own, found, 1 / sqrt(size(found)) AS about WHERE size(found) <= $most_about
+WITH e, max(mentioned) AS mentioned, collect({seed: seed, own: own, name: name, mentioned: mentioned}) AS askers
+CALL (e, mentioned) {
+  WITH e WHERE COUNT { (e)<-[:ABOUT]-() } <= $most_read
+  MATCH (e)<-[r:ABOUT {generation: $generation}]-(d:Document {collection: $collection}) WHERE $readable[d.source_id]
+  WITH r, d LIMIT $most_about + 1
+  WITH collect({chunk_id: r.chunk_id, document_id: d.document_id}) AS found
+  WITH found, 1 / sqrt(size(found)) AS about WHERE size(found) <= $most_about
   UNWIND found AS one
-  WITH own, about, one WHERE one.document_id <> own
-  RETURN one.chunk_id AS chunk_id, about, 0.0 AS shared
+  RETURN one, about, 0.0 AS shared
   UNION ALL
-  WITH own, e WHERE mentioned AND COUNT { (e)<-[:MENTIONS]-() } <= $most_read
-  MATCH (e)<-[:MENTIONS]-(c:Chunk {generation: $generation, collection: $collection})
-  WITH own, c LIMIT $most_mentions + 1
-  WITH own, collect(c) AS found
-  WITH own, found, (1 - log(size(found)) / $log_common) / $enough AS shared WHERE size(found) <= $most_mentions
-  UNWIND found AS c
-  MATCH (c)<-[:HAS_CHUNK]-(d:Document) WHERE d.document_id <> own
-  RETURN c.chunk_id AS chunk_id, 0.0 AS about, shared
+  WITH e WHERE mentioned AND COUNT { (e)<-[:MENTIONS]-() } <= $most_read
+  MATCH (e)<-[:MENTIONS]-(c:Chunk {generation: $generation, collection: $collection})<-[:HAS_CHUNK]-(d:Document)
+  WHERE $readable[d.source_id]
+  WITH c, d LIMIT $most_mentions + 1
+  WITH collect({chunk_id: c.chunk_id, document_id: d.document_id}) AS found WHERE size(found) <= $most_mentions
+  WITH found, (1 - log(size(found)) / $log_common) / $enough AS shared
+  UNWIND found AS one
+  RETURN one, 0.0 AS about, shared
 }
-WITH seed, chunk_id, about, shared, e.entity_id AS entity_id, name ORDER BY about + shared DESC, entity_id
+UNWIND askers AS asker
+WITH asker, e, one, about, shared WHERE one.document_id <> asker.own AND (about > 0 OR asker.mentioned)
+WITH asker.seed AS seed, one.chunk_id AS chunk_id, about, shared, e.entity_id AS entity_id, asker.name AS name
+ORDER BY about + shared DESC, entity_id
 WITH seed, chunk_id, max(about) AS about, sum(shared) AS shared, head(collect({id: entity_id, name: name})) AS best
 WITH seed, {chunk_id: chunk_id, about: about, shared: CASE WHEN shared > 1 THEN 1.0 ELSE shared END,
             entity_id: best.id, name: best.name} AS link
@@ -74,10 +79,11 @@ class LinkReader:
     _driver: Driver
     _transaction: Callable[[Any], Any]
 
-    def links(self, generation: Generation, seeds: Sequence[Seed], limit: int) -> list[Link]:
+    def links(self, generation: Generation, sources: Sequence[UUID], seeds: Sequence[Seed], limit: int) -> list[Link]:
         """Returns the strongest links of each seed, at most `limit` each, strongest first."""
         values = {
             "seeds": [_parameters(seed) for seed in seeds],
+            "readable": {str(each): True for each in sources},
             "generation": generation.number,
             "collection": generation.collection,
             "limit": limit,
