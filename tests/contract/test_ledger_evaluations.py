@@ -188,6 +188,26 @@ def test_a_question_goes_when_its_last_two_documents_are_deleted_at_once(place: 
     assert place.queries() == {}
 
 
+def test_the_key_of_a_question_that_is_added_again_stays(place: Place, db: LedgerDatabase) -> None:
+    """Prune has found it unused, and somebody adds it before prune destroys the key."""
+    again, unused = query(Judgement("a", 1.0, place.a)), query(Judgement("b", 1.0, place.b))
+    place.golden.remove(place.add(again, unused))
+    kept = place.add(query(Judgement("a", 1.0, place.a)))
+    later = db.ledger.retention.clock() + timedelta(days=1)
+    assert {again.question_id, unused.question_id} <= set(db.ledger.pruning.keyed(later, 100_000))
+    destroyed: list[UUID] = []
+
+    def add_again(connection: Connection) -> None:
+        row = "SELECT golden_set_id, :id, collection_id, sealed_name, origin FROM golden_queries"
+        statement = f"INSERT INTO golden_queries {row} WHERE golden_set_id = :golden_set_id"
+        connection.execute(text(statement), {"id": again.question_id, "golden_set_id": kept.golden_set_id})
+
+    db.overlapping(add_again, lambda _: db.ledger.pruning.destroy_keys(later, 100_000, destroyed.extend))
+    assert unused.question_id in destroyed and again.question_id not in destroyed
+    assert again.question_id in place.golden.of_tenant(place.generation, place.tenant)
+    assert unused.question_id not in place.golden.of_tenant(place.generation, place.tenant)
+
+
 def test_nothing_of_a_tenant_stays_and_nothing_of_another_goes(place: Place, db: LedgerDatabase) -> None:
     spec = replace(place.source.spec, tenant=f"{place.tenant}b", uri="file:///b")
     opened(db, spec)

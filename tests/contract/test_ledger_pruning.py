@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import get_args
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -84,8 +84,11 @@ def test_a_key_goes_when_nothing_is_left_that_it_opens(db: LedgerDatabase, later
     assert set(db.ledger.pruning.keyed(later, 9)) == {gone.document_id, never.document_id}
     assert len(db.ledger.pruning.keyed(later, 1)) == 1
     assert db.ledger.pruning.keyed(db.ledger.retention.clock() - timedelta(days=1), 9) == []
-    db.ledger.pruning.key_destroyed([gone.document_id, never.document_id])
+    destroyed: list[UUID] = []
+    assert db.ledger.pruning.destroy_keys(later, 9, destroyed.extend) == 2
+    assert set(destroyed) == {gone.document_id, never.document_id}
     assert db.ledger.pruning.keyed(later, 9) == []
+    assert db.ledger.pruning.destroy_keys(later, 9, destroyed.extend) == 0
 
 
 def test_of_reconciliations_the_last_stays(db: LedgerDatabase, later: datetime) -> None:

@@ -6,11 +6,12 @@ before the artefacts of its runs. Each batch is one transaction; after an error,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
+from uuid import UUID
 
 from sluice.model.retention import KeepDays, Prunable
 from sluice.ports.content import Keyring
@@ -82,9 +83,12 @@ class HistoryPruning:
         days = self._days("keys")
         before = now - timedelta(days=days)
         pruned = PrunedKind(days, len(self.pruning.keyed(before, _COUNTED)))
-        while apply and (document_ids := self.pruning.keyed(before, BATCH)):
-            pruned.removed += self.keyring.destroy(document_ids)
-            self.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
+
+        def destroy(ids: Sequence[UUID]) -> None:
+            pruned.removed += self.keyring.destroy(ids)
+
+        while apply and self.pruning.destroy_keys(before, BATCH, destroy):
+            pass
         return pruned
 
     def _prune_mirrors(self, now: datetime, apply: bool) -> PrunedKind:

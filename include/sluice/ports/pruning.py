@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -36,3 +36,7 @@ class Pruning(Protocol):
 
     def key_destroyed(self, document_ids: Sequence[UUID]) -> None:
         """Records that the keys of these documents and questions are destroyed."""
+
+    def destroy_keys(self, before: datetime, limit: int, destroy: Callable[[Sequence[UUID]], object]) -> int:
+        """Has the keys of at most `limit` of these ids destroyed, records it, and returns how many it took. A question
+        that is added again in between keeps its key, or waits and gets a new one. After a crash they are taken again."""

@@ -86,7 +86,7 @@ UNUSED = """
     AND NOT EXISTS (SELECT FROM feedback f WHERE f.question_id = x.question_id)
 """
 _UNUSED = text(f"SELECT question_id FROM questions x WHERE question_id = ANY(CAST(:ids AS uuid[])) AND {UNUSED}")
-_LOCK_QUESTIONS = text("""
+LOCK_QUESTIONS = text("""
     SELECT question_id FROM questions WHERE question_id = ANY(CAST(:ids AS uuid[])) ORDER BY question_id FOR UPDATE
 """)
 FORGET = text(f"DELETE FROM questions x WHERE question_id = ANY(CAST(:ids AS uuid[])) AND {UNUSED}")
@@ -201,7 +201,7 @@ class PostgresGoldenSets(Transactions):
         if not question_ids:
             return 0
         with self._at_length() as connection:
-            connection.execute(_LOCK_QUESTIONS, {"ids": list(question_ids)})
+            connection.execute(LOCK_QUESTIONS, {"ids": list(question_ids)})
             unused = list(connection.execute(_UNUSED, {"ids": list(question_ids)}).scalars())
             destroy(unused)  # before the rows, so that a repetition after a crash still finds them by prune
             connection.execute(FORGET, {"ids": unused})

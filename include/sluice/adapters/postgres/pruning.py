@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres.golden import FORGET, UNUSED
+from sluice.adapters.postgres.golden import FORGET, LOCK_QUESTIONS, UNUSED
 from sluice.adapters.postgres.quality import BY_INDEX
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.retention import Prunable
@@ -135,6 +135,7 @@ KEYED = text(f"""
     (SELECT x.question_id FROM questions x WHERE x.used_at < :before AND {UNUSED} LIMIT :limit)
     LIMIT :limit
 """)
+_IN_USE = text(f"SELECT question_id FROM questions x WHERE question_id = ANY(CAST(:ids AS uuid[])) AND NOT ({UNUSED})")
 _DESTROYED = text("""
     UPDATE documents SET key_destroyed_at = now()
     WHERE document_id = ANY(CAST(:ids AS uuid[])) AND key_destroyed_at IS NULL
@@ -180,9 +181,24 @@ class PostgresPruning(Transactions):
     def key_destroyed(self, document_ids: Sequence[UUID]) -> None:
         if document_ids:
             with self._transaction() as connection:
-                connection.execute(_DESTROYED, {"ids": list(document_ids)})
-                connection.execute(_FORGOTTEN, {"ids": list(document_ids)})
-                connection.execute(FORGET, {"ids": list(document_ids)})
+                _destroyed(connection, document_ids)
+
+    def destroy_keys(self, before: datetime, limit: int, destroy: Callable[[Sequence[UUID]], object]) -> int:
+        with self._at_length() as connection:
+            found = list(connection.execute(KEYED, {"before": before, "limit": limit}).scalars())
+            if not found:
+                return 0
+            connection.execute(LOCK_QUESTIONS, {"ids": found})
+            again = set(connection.execute(_IN_USE, {"ids": found}).scalars())  # since they were found
+            ids = [each for each in found if each not in again]
+            destroy(ids)  # before the rows, so that a repetition after a crash still finds them
+            _destroyed(connection, ids)
+            return len(found)
+
+
+def _destroyed(connection: Connection, ids: Sequence[UUID]) -> None:
+    for statement in (_DESTROYED, _FORGOTTEN, FORGET):
+        connection.execute(statement, {"ids": list(ids)})
 
 
 def _prune_runs(connection: Connection, values: Mapping[str, object]) -> int:
