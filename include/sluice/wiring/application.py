@@ -27,8 +27,6 @@ from sluice.wiring.clients import (
     make_entities,
     make_extractor,
     make_graph,
-    make_graph_retriever,
-    make_reranker,
     make_search_cache,
     make_telemetry,
     make_tokenizer,
@@ -61,7 +59,6 @@ if TYPE_CHECKING:
     from sluice.retrieval.feedback import FeedbackRecording
     from sluice.retrieval.golden import Golden
     from sluice.retrieval.observed_search import Search
-    from sluice.retrieval.reranking import Reranking
     from sluice.retrieval.search_ports import SearchPorts
 
 
@@ -126,7 +123,7 @@ class Sluice:
         if serving:
             self.search_cache = make_search_cache(settings)
             self._guard_ports()
-            self.search = self._make_search()  # before the first callers come: several may come at once
+            _ = self.search  # built before the first callers come: several may come at once
 
     def _guard_ports(self) -> None:
         """Puts every port whose calls callers wait for behind the guard of its dependency."""
@@ -415,7 +412,9 @@ class Sluice:
 
     @cached_property
     def search(self) -> Search:
-        return self._make_search()
+        from sluice.wiring.searching import make_search
+
+        return make_search(self.settings, self._search_ports, self.search_cache, self.guards, self.telemetry)
 
     @cached_property
     def _search_ports(self) -> SearchPorts:
@@ -423,6 +422,7 @@ class Sluice:
         from sluice.embedding.bm25 import sparse_query, term_sequence
         from sluice.retrieval.query_vectors import QueryVectors
         from sluice.retrieval.search_ports import SearchPorts
+        from sluice.wiring.searching import make_graph_retriever, make_reranking
 
         return SearchPorts(
             catalog=self.catalog,
@@ -433,43 +433,8 @@ class Sluice:
             term_sequence=term_sequence,
             graph=make_graph_retriever(self.links),
             full_text=self.ledger.full_text,
-            reranking=self._reranking(),
+            reranking=make_reranking(self.settings, self.guards),
         )
-
-    def _make_search(self) -> Search:
-        """The search function."""
-        from sluice.retrieval.cached_search import CachedSearch
-        from sluice.retrieval.searching import search
-
-        ports, cache, ttl_s = self._search_ports, self.search_cache, self.settings.search_cache_ttl_s
-        searched: Search = partial(search, ports)
-        if cache is not None:
-            wait_s = self.settings.search_timeout_s  # an equal search ends by then
-            searched = CachedSearch(partial(search, ports), self.catalog, cache, ttl_s=ttl_s, wait_s=wait_s)
-        if not self.guards:
-            return searched
-        from sluice.wiring.guards import within_budget
-
-        searched = within_budget(searched, self.settings.search_timeout_s)
-        if self.telemetry is None:
-            return searched
-        from sluice.retrieval.observed_search import observed
-
-        return observed(searched, self.telemetry)
-
-    def _reranking(self) -> Reranking | None:
-        from sluice.retrieval.reranking import Reranking
-
-        settings = self.settings
-        reranker = make_reranker(settings)
-        if reranker is None:
-            return None
-        if self.guards:
-            from sluice.resilience.guarded import guarded
-            from sluice.wiring.guards import RERANKER
-
-            reranker = guarded(reranker, self.guards[RERANKER])
-        return Reranking(reranker, settings.reranker_candidates, settings.reranker_timeout_s)
 
 
 def _guards(settings: Settings, serving: bool, telemetry: Telemetry | None) -> dict[str, Guard]:

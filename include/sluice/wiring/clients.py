@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from sluice.encryption import derived_key, parse_master_key
 from sluice.errors import BadRequest
 from sluice.ports.content import Embedder, EntityExtractor, Extractor
-from sluice.ports.projections import PassageLinks
 from sluice.ports.reranking import Reranker
 from sluice.settings import Settings
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from sluice.adapters.qdrant.on_demand import QdrantOnDemand
     from sluice.adapters.statsd import Statsd
     from sluice.retrieval.encrypted_cache import EncryptedCache
-    from sluice.retrieval.linked_passages import GraphRetriever
 
 
 def migrate(settings: Settings) -> int | None:
@@ -106,16 +104,6 @@ def make_graph(settings: Settings, serving: bool) -> Neo4jGraph | None:
     password = settings.neo4j_password.get_secret_value()
     with address("neo4j_uri", "bolt://host:7687 or neo4j://host:7687"):
         return Neo4jGraph(settings.neo4j_uri, settings.neo4j_user, password, **timeouts(settings, serving))
-
-
-def make_graph_retriever(links: PassageLinks | None) -> GraphRetriever | None:
-    """Returns the graph retriever; None where the graph is off."""
-    if links is None:
-        return None
-    from sluice.adapters.entities.phrases import ids_of_any_words, ids_within
-    from sluice.retrieval.linked_passages import GraphRetriever
-
-    return GraphRetriever(links, names_of_question=ids_of_any_words, names_of_passage=ids_within)
 
 
 def make_vectors(settings: Settings, serving: bool) -> QdrantIndex | QdrantOnDemand:
