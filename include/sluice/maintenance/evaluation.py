@@ -33,7 +33,7 @@ from sluice.retrieval.measuring import TOP_K, Measurement, measure, switched
 from sluice.retrieval.observed_search import Search
 
 SUITE, CHECK = "retrieval", "quality_drop"
-SIGNIFICANT = 0.05  # p of a drop that is reported, and of learned weights that are used
+SIGNIFICANT = 0.05  # p of a drop that is reported
 LEAST_COMPARED = 5  # questions; with fewer, a single changed rank would be a significant drop
 _MEASURED_BY = METRICS.index("ndcg@10")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.errors import BadRequest, NotFound
-from sluice.maintenance.evaluation import SIGNIFICANT, evaluator
+from sluice.maintenance.evaluation import evaluator
 from sluice.model.catalog import Live
 from sluice.model.golden import JudgedQuery
 from sluice.model.grants import Principal
@@ -26,6 +26,7 @@ from sluice.retrieval.weight_fitting import fit
 LEAST_QUESTIONS = 30  # with a relevant document; fewer say too little
 MOST_QUESTIONS = 1000  # a sample of more
 LEAST_GAIN = 0.002  # nDCG@10 of weights that are used
+MOST_P = 0.01  # their p; less than for a drop, because weights are fitted again and again, and chance would find some
 Judge = Callable[[Live, str, JudgedQuery, Principal], JudgedCandidates | None]
 
 
@@ -93,7 +94,7 @@ class Tuning:
             )
         fitted = fit(found, before)
         learned = LearnedWeights(fitted.weights, len(found), round(fitted.gain, 6), fitted.p)
-        if fitted.gain < LEAST_GAIN or fitted.p >= SIGNIFICANT:
+        if fitted.gain < LEAST_GAIN or fitted.p >= MOST_P:
             return Tuned(collection, number, before, before, learned)
         self.evaluations.learn_weights(live.generation, tenant, learned)
         return Tuned(collection, number, before, fitted.weights, learned)
