@@ -73,7 +73,7 @@ def _on_a_stack(wanted: list[str], data: Path, environment: dict[str, str], serv
     if "retrieval" in wanted:
         _keep("retrieval", retrieval.measure(server, environment, data))
     if "queries" in wanted:
-        _keep("queries", queries.measure(server, data))
+        _keep("queries", queries.measure(server, environment, data, work))
     _keep("machine", MACHINE)
 
 

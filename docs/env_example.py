@@ -74,6 +74,7 @@ SET_BY_DEVSTACK: dict[str, str] = {
 TESTS: dict[str, str] = {
     "SLUICE_TEST_STACK": "`external`: tests use the engines that the environment names.",
     "SLUICE_TEST_DATA": "Folder of data sets for the slow tests.",
+    "SLUICE_BENCH_CHUNKS": "Sizes of the collections of `bench/queries.py`, with commas.",
     "SLUICE_BENCH_EMBEDDER": "The embedder of `bench/retrieval.py` (minilm).",
     "SLUICE_BENCH_SETS": "The data sets of `bench/retrieval.py`, with commas (all).",
     "SLUICE_PEERS": "Folder of other systems' programs that `make bench` compares with.",
