@@ -39,4 +39,5 @@ class Pruning(Protocol):
 
     def destroy_keys(self, before: datetime, limit: int, destroy: Callable[[Sequence[UUID]], object]) -> int:
         """Has the keys of at most `limit` of these ids destroyed, records it, and returns how many it took. A question
-        that is added again in between keeps its key, or waits and gets a new one. After a crash they are taken again."""
+        that is added again in between keeps its key, or waits and gets a new one. After a crash they are taken
+        again."""
