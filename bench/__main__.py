@@ -71,7 +71,8 @@ def _on_a_stack(wanted: list[str], data: Path, environment: dict[str, str], serv
     if "scaling" in wanted:
         _keep("scaling", scaling.measure(environment, data, work))
     if "retrieval" in wanted:
-        _keep("retrieval", retrieval.measure(server, environment, data))
+        embedder, figures = retrieval.EMBEDDER, retrieval.measure(server, environment, data)
+        _keep("retrieval" if embedder == "minilm" else f"retrieval-{embedder}", figures)
     if "queries" in wanted:
         _keep("queries", queries.measure(server, environment, data, work))
     _keep("machine", MACHINE)

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ SETS = {
     "npl_vaswani": QRELS,
     **{f"xquad/{language}": QRELS for language in ("en", "de", "zh", "ar")},
 }
+EMBEDDER = os.environ.get("SLUICE_BENCH_EMBEDDER", "minilm")
+MOST_QUESTIONS = 500  # of a set; every n-th of more
 TOP_K = 30
 DIVERSITIES = (0.1, 0.3, 0.5)
 DIVERSE_SETS = ("cranfield", "hotpotqa_200")  # ad-hoc questions; questions that need two documents
@@ -44,7 +47,8 @@ def measure(server: Server, environment: dict[str, str], data: Path) -> dict[str
         ingest(collection, folder / "corpus.jsonl", environment)
         judged = judgement_files.read_qrels(folder / qrels)
         texts = judgement_files.read_queries(folder / "queries.jsonl")
-        asked = {qid: texts[qid] for qid in texts if qid in judged}
+        known = [qid for qid in texts if qid in judged]
+        asked = {qid: texts[qid] for qid in known[:: ceil(len(known) / MOST_QUESTIONS)]}
         figures[name] = _evaluated(server, collection, asked, judged)
         figures[name]["learned"] = _learned(server, collection, asked, judged, environment)
         print(f"{name}: {json.dumps(figures[name])}", flush=True)
@@ -150,6 +154,5 @@ def _documents(results: Sequence[dict[str, Any]]) -> list[str]:
 
 def ingest(collection: str, corpus: Path, environment: dict[str, str]) -> None:
     """Ingests by the CLI."""
-    embedder = os.environ.get("SLUICE_BENCH_EMBEDDER", "minilm")
-    settings = {"SLUICE_EMBEDDER": embedder, "SLUICE_FILE_ROOTS": str(corpus.parent)}
+    settings = {"SLUICE_EMBEDDER": EMBEDDER, "SLUICE_FILE_ROOTS": str(corpus.parent)}
     command.sluice({**os.environ, **environment, **settings}, "ingest", f"jsonl://{corpus}", "--collection", collection)
