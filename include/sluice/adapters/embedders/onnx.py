@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from sluice.adapters.embedders.local import unit_rows
+from sluice.adapters.onnx_session import open_session
 from sluice.model.chunk import Vector
 from sluice.model.text import encodable
 
@@ -99,24 +100,8 @@ class OnnxEmbedder:
             if self._model is None:
                 tokenizer = self._encoder.tokenizer()
                 tokenizer.enable_truncation(self._encoder.max_tokens)
-                self._model = tokenizer, _open_session(self._encoder.model(), self._threads)
+                self._model = tokenizer, open_session(self._encoder.model(), self._threads)
             return self._model
-
-
-def _open_session(model: bytes | str, threads: int) -> InferenceSession:
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read on import; otherwise it records events about this machine
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors
-    # Spinning threads took a third more CPU time from all other processes on the machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Batches differ in shape: an arena would retain the largest of each for ever.
-    options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def batches(lengths: np.ndarray[Any, Any], most_tokens: int) -> Iterator[np.ndarray[Any, Any]]:

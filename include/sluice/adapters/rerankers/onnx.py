@@ -3,7 +3,6 @@ sequence classification models are exported (ms-marco-MiniLM, bge-reranker, …)
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sluice.adapters.onnx_session import open_session
 from sluice.errors import BadRequest, Slow, Terminal
 from sluice.model.text import encodable
 
@@ -100,19 +100,8 @@ def _read_tokenizer(path: Path) -> tuple[Tokenizer, int]:
 
 
 def _open_session(path: Path, threads: int) -> InferenceSession:
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read on import
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors
-    # As in adapters/embedders/minilm.py: other processes need the cores, and batches differ in shape.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = open_session(str(path), threads)
     except Exception as error:  # the library raises no narrower class
         raise Terminal(f"{path} is not a model that onnxruntime reads ({type(error).__name__}).") from error
     names = {each.name for each in session.get_inputs()}
