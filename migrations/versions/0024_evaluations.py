@@ -154,7 +154,7 @@ def _evaluations() -> None:
         _column(
             "run_id",
             sa.Uuid(),
-            "The run that succeeded last before it; it may have been pruned, so there is no foreign key.",
+            "The run that had changed the collection last; it may have been pruned, so there is no foreign key.",
             nullable=True,
         ),
         _column("orchestrator", sa.Text(), "Who evaluated; null: the command line.", nullable=True),

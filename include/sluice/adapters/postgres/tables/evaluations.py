@@ -153,7 +153,7 @@ class EvaluationRow(LedgerBase):
     entities: Mapped[str] = mapped_column(comment="Profile of the generation.")
     dim: Mapped[int] = mapped_column(comment="Components of a dense vector.")
     run_id: Mapped[UUID | None] = mapped_column(
-        comment="The run that succeeded last before it; it may have been pruned, so there is no foreign key."
+        comment="The run that had changed the collection last; it may have been pruned, so there is no foreign key."
     )
     orchestrator: Mapped[str | None] = mapped_column(comment="Who evaluated; null: the command line.")
     queries: Mapped[int] = mapped_column(comment="Questions that were searched.")
