@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from sluice.resilience import deadline
 from sluice.retrieval.candidates import Found, attempted, find, incomplete
 from sluice.retrieval.fusion import Scale
 from sluice.retrieval.linked_passages import FIRST_PASSAGES
-from sluice.retrieval.near_duplicates import distinct
+from sluice.retrieval.near_duplicates import Shingles, distinct, shingles
 from sluice.retrieval.passages import Passages
 from sluice.retrieval.search_ports import SearchPorts
 
@@ -41,8 +41,10 @@ class Wanted:
     dense_share: float
     only_linked: bool
 
-    def chosen(self, passages: Iterable[Passage], most: int) -> list[Passage]:
-        return list(islice(passages, most)) if self.duplicates else distinct(passages, most)
+    def chosen(
+        self, passages: Iterable[Passage], most: int, shingles_of: Callable[[str], Shingles] = shingles
+    ) -> list[Passage]:
+        return list(islice(passages, most)) if self.duplicates else distinct(passages, most, shingles_of)
 
     def similar(self, candidate: Candidate) -> bool:
         return self.min_score is None or candidate.scores["dense"] >= self.min_score
@@ -67,6 +69,7 @@ def fill(
     version activated in between would show a document in two versions.
     """
     reader = Passages(ports.catalog, ports.keyring, generation, principal)
+    chosen = partial(wanted.chosen, shingles_of=cache(shingles))  # remembers them as long as the search takes
     ahead, limit = max(wanted.count + AHEAD, wanted.pool), query.limit
     needs_index = wanted.min_score is not None or wanted.only_linked
     lost: tuple[Degradation, ...] = ()
@@ -76,7 +79,7 @@ def fill(
         scale = Scale.of(found.candidates, found.retrievers, wanted.dense_share)
         candidates = [each for each in scale.fused(found.candidates) if wanted.similar(each)]
         complete = found.complete or len(candidates) < min(limit, len(found.candidates))
-        passages = wanted.chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
+        passages = chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
         if ports.graph is not None and "full_text" in found.degraded:
             ports, lost = replace(ports, graph=None), ("graph",)  # the index scores what links lead to
         if ports.graph is not None:
@@ -86,9 +89,9 @@ def fill(
                 ports = replace(ports, graph=None)
             if linked or wanted.only_linked:
                 candidates = [each for each in linked or () if wanted.similar(each)]
-                passages = wanted.chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
+                passages = chosen(reader.read(candidates[:ahead], wanted.conditions), ahead)
         if len(passages) < wanted.count and len(candidates) > ahead:
-            passages = wanted.chosen(reader.read(candidates, wanted.conditions), wanted.pool)
+            passages = chosen(reader.read(candidates, wanted.conditions), wanted.pool)
         degraded = (*found.degraded, *lost)
         numbers = _numbers(found, candidates, passages)
         if len(passages) >= wanted.count or complete or wanted.only_linked:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import fields, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from math import ceil
 
 from sluice.model.passage import Duplicate, Passage
 
@@ -25,46 +25,78 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 _NUMBER = re.compile(r"\d+")
 
 
-def distinct(passages: Iterable[Passage], most: int) -> list[Passage]:
+@dataclass(frozen=True, slots=True)
+class Shingles:
+    """Hashes of the sequences of words of a text. Two texts are only near-duplicates if they share one of the `first`,
+    the lowest ones (prefix filtering; Bayardo, Ma & Srikant 2007, "Scaling Up All Pairs Similarity Search")."""
+
+    all: frozenset[int]
+    first: tuple[int, ...]
+
+    def resemble(self, other: Shingles) -> bool:
+        shared = len(self.all & other.all)
+        return 0 < shared >= SIMILAR * (len(self.all) + len(other.all) - shared)
+
+
+def shingles(text: str) -> Shingles:
+    """Returns the shingles of a text."""
+    words = _WORD.findall(text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold())
+    words = words or text.split()  # without any word: signs, emoji
+    sequences = zip(*(words[offset:] for offset in range(min(_SHINGLE_WORDS, len(words)))), strict=False)
+    found = frozenset(map(hash, sequences))
+    fewest_shared = ceil(SIMILAR * len(found) - 1e-9)
+    return Shingles(found, tuple(sorted(found)[: len(found) - fewest_shared + 1]))
+
+
+def distinct(
+    passages: Iterable[Passage], most: int, shingles_of: Callable[[str], Shingles] = shingles
+) -> list[Passage]:
     """Returns the first `most` passages that are no near-duplicate of an earlier one. `duplicates` of a passage names
     those that were left out for it, as far as `passages` was read. Chunks of one document that overlap are not
-    near-duplicates."""
+    near-duplicates. `shingles_of`: the function `shingles`, or one that remembers its results."""
     kept: list[Passage] = []
     # With other numbers, no passage is a near-duplicate, so the shingles of most passages are never needed.
-    by_numbers: dict[tuple[str, ...], list[_Kept]] = {}
+    by_numbers: dict[tuple[str, ...], _Group] = {}
     for passage in passages:
-        own = _Kept(len(kept), passage)
-        others = by_numbers.setdefault(tuple(_NUMBER.findall(own.text)), [])
-        first = next(
-            (each.place for each in others if own.resembles(each) and not _overlap(passage, each.passage)), None
-        )
+        text = "\n".join((passage.title, *passage.headings, passage.text))
+        group = by_numbers.setdefault(tuple(_NUMBER.findall(text)), _Group(shingles_of))
+        first = group.first_like(text, passage)
         if first is not None:
             kept[first] = replace(kept[first], duplicates=(*kept[first].duplicates, _named(passage)))
             continue
-        others.append(own)
+        group.add(text, passage, len(kept))
         kept.append(passage)
         if len(kept) == most:
             break
     return kept
 
 
-class _Kept:
-    """A passage, its place in the result, and its shingles, which are computed when they are needed."""
+class _Group:
+    """Passages with the same numbers, and their places in the result; found by their shingles."""
 
-    def __init__(self, place: int, passage: Passage) -> None:
-        self.place, self.passage = place, passage
-        self.text = "\n".join((passage.title, *passage.headings, passage.text))
+    def __init__(self, shingles_of: Callable[[str], Shingles]) -> None:
+        self._shingles_of = shingles_of
+        self._members: list[tuple[str, Passage, int]] = []
+        self._shingles: list[Shingles] = []  # of the members that are in `_having`
+        self._having: dict[int, list[int]] = {}
 
-    @cached_property
-    def shingles(self) -> frozenset[tuple[str, ...]]:
-        return _shingles(self.text)
+    def add(self, text: str, passage: Passage, place: int) -> None:
+        self._members.append((text, passage, place))
 
-    def resembles(self, other: _Kept) -> bool:
-        one, two = self.shingles, other.shingles
-        if min(len(one), len(two)) < SIMILAR * max(len(one), len(two)):
-            return False
-        shared = len(one & two)
-        return 0 < shared >= SIMILAR * (len(one) + len(two) - shared)
+    def first_like(self, text: str, passage: Passage) -> int | None:
+        """Returns the place of the first member that the passage is a near-duplicate of."""
+        if not self._members:
+            return None
+        for number in range(len(self._shingles), len(self._members)):
+            self._shingles.append(self._shingles_of(self._members[number][0]))
+            for each in self._shingles[number].first:
+                self._having.setdefault(each, []).append(number)
+        own = self._shingles_of(text)
+        for number in sorted({number for each in own.first for number in self._having.get(each, ())}):
+            _, other, place = self._members[number]
+            if own.resemble(self._shingles[number]) and not _overlap(passage, other):
+                return place
+        return None
 
 
 def _named(passage: Passage) -> Duplicate:
@@ -73,9 +105,3 @@ def _named(passage: Passage) -> Duplicate:
 
 def _overlap(one: Passage, other: Passage) -> bool:
     return one.document_id == other.document_id and one.start < other.end and other.start < one.end
-
-
-def _shingles(text: str) -> frozenset[tuple[str, ...]]:
-    words = _WORD.findall(text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold())
-    words = words or text.split()  # without any word: signs, emoji
-    return frozenset(zip(*(words[offset:] for offset in range(min(_SHINGLE_WORDS, len(words)))), strict=False))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from sluice.encryption import Cipher, ciphers
 from sluice.model.filters import Condition, holds
@@ -24,12 +25,14 @@ _PLACE = ("chunk_id", "document_id", "start", "end", "page", "version", "generat
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """Reads passages of one generation for one caller."""
+    """Reads passages of one generation for one caller. What a row was decrypted to is remembered, so that a search may
+    read it again."""
 
     catalog: Catalog
     keyring: Keyring
     generation: Generation
     principal: Principal
+    _known: dict[UUID, tuple[Hydrated, Passage]] = field(default_factory=dict, repr=False)
 
     def read(self, candidates: Sequence[Candidate], conditions: Sequence[Condition]) -> Iterator[Passage]:
         """Yields the passages, in the order of the candidates, that the caller may read now, that can be decrypted, and
@@ -41,11 +44,20 @@ class Passages:
         own = ciphers(self.principal.tenant, keys)
         for row in hydrated:
             cipher = own.get(row.document_id)  # no key: erased since it was hydrated
-            passage = _opened(row, cipher, by_id[row.chunk_id]) if cipher else None
+            passage = self._passage(row, cipher, by_id[row.chunk_id]) if cipher else None
             if passage and all(
                 holds(each, {"mime": row.mime, **passage.metadata}.get(each.field)) for each in conditions
             ):
                 yield passage
+
+    def _passage(self, row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | None:
+        before, known = self._known.get(row.chunk_id, (None, None))
+        if known is not None and before == row:
+            return replace(known, score=candidate.score, scores=candidate.scores, path=candidate.path)
+        passage = _opened(row, cipher, candidate)
+        if passage is not None:
+            self._known[row.chunk_id] = row, passage
+        return passage
 
 
 def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | None:

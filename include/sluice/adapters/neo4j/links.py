@@ -68,8 +68,7 @@ WITH seed, {chunk_id: chunk_id, about: about, shared: CASE WHEN shared > 1 THEN 
 ORDER BY 2 * link.about + link.shared DESC, link.chunk_id
 WITH seed, collect(link)[..$limit] AS links
 UNWIND links AS link
-RETURN seed, link.chunk_id AS chunk_id, link.about AS about, link.shared AS shared, link.entity_id AS entity_id,
-  link.name AS name
+RETURN collect([seed, link.chunk_id, link.about, link.shared, link.entity_id, link.name]) AS rows
 """
 
 
@@ -107,13 +106,15 @@ def _parameters(seed: Seed) -> dict[str, Any]:
     }
 
 
-def _link(row: dict[str, Any]) -> Link | None:
+def _link(row: Sequence[Any]) -> Link | None:
     """Returns the link; None where a node was written by something else, with ids that are no UUIDs."""
+    seed, chunk_id, about, shared, entity_id, name = row
     try:
-        return Link(**{**row, "chunk_id": UUID(row["chunk_id"]), "entity_id": UUID(row["entity_id"])})
+        return Link(seed, UUID(chunk_id), about, shared, UUID(entity_id), name)
     except (TypeError, ValueError, AttributeError):
         return None
 
 
-def _read(tx: ManagedTransaction, values: dict[str, Any]) -> list[dict[str, Any]]:
-    return tx.run(_LINKS, values).data()
+def _read(tx: ManagedTransaction, values: dict[str, Any]) -> list[list[Any]]:
+    rows: list[list[Any]] = tx.run(_LINKS, values).single(strict=True)["rows"]  # one record: each costs time
+    return rows
