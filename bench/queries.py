@@ -162,7 +162,7 @@ def _during_edits(
         try:
             answer = server.search(question, collection, 10)
         except StepFailed as error:
-            errors[str(error)[:80]] += 1
+            errors[str(error)[:400]] += 1
             return False
         stale.extend(each["external_id"] for each in answer["results"] if edits.is_stale(each, valid))
         return bool(answer["cached"])
