@@ -21,6 +21,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import psutil
 
@@ -35,6 +36,7 @@ CALLERS = (1, 4, 16)
 CALLERS_S = 15.0
 REPEATED = 50  # questions with cached answers
 SIZES = "10000,100000"
+SETTLED_S = 20.0
 INGESTED_DOCUMENTS = 60  # by `sluice_ingest` with MiniLM
 EDITS_S = 600.0
 EDITED_DOCUMENTS = 40
@@ -55,8 +57,13 @@ def measure(server: Server, environment: Mapping[str, str], data: Path, work: Pa
         collection, texts = f"zipf{chunks}", _Texts(chunks)
         began_s = time.perf_counter()
         _ingest(variables, work, collection, texts.documents(chunks // _CHUNKS_A_DOCUMENT))
-        took_s = round(time.perf_counter() - began_s, 1)
-        figures[f"{chunks} chunks"] = {"ingest_s": took_s, **_latencies(server, collection, texts.questions())}
+        ingested_s = time.perf_counter()
+        _wait_for_indexes(variables, f"{collection}__g1")
+        figures[f"{chunks} chunks"] = {
+            "ingest_s": round(ingested_s - began_s, 1),
+            "indexes_s": round(time.perf_counter() - ingested_s, 1),
+            **_latencies(server, collection, texts.questions()),
+        }
         print(f"{chunks} chunks: {json.dumps(figures[f'{chunks} chunks'])}", flush=True)
     for callers in CALLERS:
         figures[f"{callers} callers"] = _closed_loop(server, collection, texts, callers)
@@ -81,6 +88,19 @@ def _latencies(server: Server, collection: str, questions: Sequence[str]) -> dic
             "degraded": dict(Counter(word for each in answers for word in each["degraded"])),
         }
     return figures
+
+
+def _wait_for_indexes(variables: Mapping[str, str], backing_collection: str) -> None:
+    """Waits until Qdrant has built its indexes, which it does after an ingest, on all cores: until the number of
+    indexed vectors has not changed for some seconds."""
+    headers, address = {"api-key": variables["SLUICE_QDRANT_API_KEY"]}, variables["SLUICE_QDRANT_URL"]
+    indexed, since_s = -1, time.monotonic()
+    while time.monotonic() - since_s < SETTLED_S:
+        answer = httpx.get(f"{address}/collections/{backing_collection}", headers=headers, timeout=60.0)
+        now = int(answer.raise_for_status().json()["result"]["indexed_vectors_count"])
+        if now != indexed:
+            indexed, since_s = now, time.monotonic()
+        time.sleep(1.0)
 
 
 def _open_loop(ask: Callable[[str], Any], questions: Sequence[str]) -> tuple[list[Any], list[float]]:

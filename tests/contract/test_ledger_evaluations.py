@@ -257,6 +257,18 @@ def test_rejected_opinions_do_not_count_and_are_not_opened_again(place: Place) -
     assert place.feedback.open(place.tenant, place.collection, 9) == []
 
 
+def test_an_accepted_opinion_is_open_again_if_its_caller_says_the_opposite(place: Place) -> None:
+    question = uuid4()
+    for caller in CALLERS[:2]:
+        place.give(question, place.a, caller)
+    place.feedback.decide(place.generation, place.tenant, question, place.a, "accepted")
+    place.give(question, place.a, CALLERS[0], 3.0)
+    assert place.feedback.open(place.tenant, place.collection, 9) == [], "more relevant is no contradiction"
+    told = place.give(question, place.a, CALLERS[1], 0.0)
+    assert (told.relevant, told.irrelevant) == (1, 1)
+    assert place.feedback.open(place.tenant, place.collection, 9) == [told]
+
+
 def test_feedback_says_whether_the_document_is_judged(place: Place) -> None:
     asked = query(Judgement("a", 1.0, place.a))
     assert not place.give(asked.question_id, place.a, CALLERS[0]).judged

@@ -85,7 +85,10 @@ def test_structure(dag: Any) -> None:
 def test_a_collection_without_a_golden_set_is_skipped_with_a_note(dag: Any, sluice: Any, name: str) -> None:
     run = dag.test(run_conf={"collection": name})
     assert run.state == "success"
-    assert note(run) == f"skipped: {name} has no golden set; make one: sluice golden import --collection {name}"
+    assert note(run) == (
+        f"skipped: {name} has no golden set that dag_test may evaluate (with a grant to write with all groups); make "
+        f"one: sluice golden import --collection {name}"
+    )
     assert history(sluice, name) == []
 
 
@@ -141,6 +144,8 @@ def test_a_user_evaluates_tenants_that_the_user_administers(dags: Any, sluice: A
         f"{name}: default", "default", True, [],
     )  # fmt: skip
     assert planned({"collection": name}, "stranger")[0] == []
+    (why,) = planned({"collection": name}, "stranger")[1]
+    assert "that stranger may evaluate" in why, "not that there is none"
     with pytest.raises(Forbidden, match="may not evaluate tenant default"):
         planned({"collection": name, "tenant": "default"}, "stranger")
     sluice.ledger.grants.add(Grant(f"reader_{name}", "default", frozenset({"*"}), may_write=False))
@@ -149,7 +154,8 @@ def test_a_user_evaluates_tenants_that_the_user_administers(dags: Any, sluice: A
     with pytest.raises(Forbidden, match="has no user"):
         planned({"collection": name})
     assert planned({"collection": name, "golden_set": "other"}, "dag_test")[1] == [
-        f"{name} has no golden set other; make one: sluice golden import --collection {name}"
+        f"{name} has no golden set other that dag_test may evaluate (with a grant to write with all groups); make one: "
+        f"sluice golden import --collection {name}"
     ]
 
 

@@ -103,6 +103,9 @@ def test_a_worsened_index_is_noticed(
     (of_run,) = _gates(ingested, name)
     assert (of_run.suite, of_run.success, of_run.blocking) == ("retrieval", False, False)
 
+    for limit in ("-0.1", "7"):
+        refused = CliRunner().invoke(app, ["gates", "set", "quality_drop", "-c", name, f"--limit={limit}"])
+        assert refused.exit_code and "takes 0 to 1" in str(refused.exception)
     run_of_gates = ["gates", "set", "quality_drop", "--collection", name, "--action", "block"]
     assert CliRunner().invoke(app, run_of_gates).exit_code == 0
     assert run("eval", "--golden", "default", "-c", name, "--save", code=1)["comparison"]["result"] == "failed"

@@ -43,7 +43,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
             ]
             elements += [_element(each, changed) for each in sets]
             if not sets:
-                skipped.append(_without_set(tenant, collection, params["golden_set"]))
+                skipped.append(_without_set(tenant, collection, params["golden_set"], user))
     for why in skipped:
         log.info("sluice: skipped: %s", why)
     if len(elements) > MAX_SETS:
@@ -151,12 +151,14 @@ def _element(golden_set: GoldenSet, changed: bool) -> Json:
     }
 
 
-def _without_set(tenant: str | None, collection: str | None, name: str | None) -> str:
+def _without_set(tenant: str | None, collection: str | None, name: str | None, user: str | None) -> str:
+    """The reason is the same whether there is no such set or collection, or the user may not know of it."""
     what = f"golden set {name}" if name else "golden set"
+    may = f" that {user} may evaluate (with a grant to write with all groups)" if user else ""
     if collection is None:
-        return f"there is no {what} that the run may evaluate; make one: sluice golden import"
+        return f"there is no {what}{may}; make one: sluice golden import"
     of = f" of tenant {tenant}" if tenant else ""
-    return f"{collection}{of} has no {what}; make one: sluice golden import --collection {collection}"
+    return f"{collection}{of} has no {what}{may}; make one: sluice golden import --collection {collection}"
 
 
 def _emit_lineage(sluice: Sluice, evaluation: Evaluation) -> None:

@@ -31,7 +31,7 @@ function frame(points, width) {
   const x = (at) => BOX.left + (points.length === 1 ? inner / 2 : (at * inner) / (points.length - 1));
   const y = (value) => BOX.top + height * (1 - (value - from) / (to - from));
   const ticks = Array.from({ length: Math.round((to - from) / step) + 1 }, (_, at) => from + at * step);
-  return { x, y, ticks, digits: step < 0.1 ? 2 : 1, width };
+  return { x, y, ticks, digits: Math.max(1, String(step).length - 2), width };
 }
 
 function grid({ y, ticks, digits, width }) {

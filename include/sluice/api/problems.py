@@ -65,7 +65,7 @@ def answer_error(request: Request, error: Exception) -> JSONResponse:
 
 def _http(request: Request, error: HTTPException) -> JSONResponse:
     if error.status_code == 400:  # the framework's answer to a body that it cannot parse
-        return problem(request, 422, "The body cannot be read as JSON in UTF-8.")
+        return problem(request, 422, "The body cannot be read as JSON in UTF-8, or is nested too deeply.")
     if error.status_code == 404 and error.detail == "Not Found":
         return problem(request, 404, "There is nothing at this address.")
     if error.status_code == 405 and error.detail == "Method Not Allowed":

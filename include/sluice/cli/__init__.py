@@ -4,6 +4,7 @@ quarantined documents, 4 budget exceeded (run it again to continue), 130 interru
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 from typing import Annotated
@@ -66,6 +67,7 @@ for group in (models, gates, golden, sources, retention, quarantine, tenants):
 def main() -> None:
     """Runs the command. An error becomes one line on stderr and an exit code."""
     _start_quickly()
+    logging.getLogger("neo4j").setLevel(logging.ERROR)  # it warns of each retry; the error that is shown says enough
     try:
         use_local_stack()
         app()

@@ -69,7 +69,12 @@ def gates_set(
     ruled(check_of(code), rule)
     with opened() as sluice:
         sluice.ledger.quality.set_rule(_generation(sluice, collection), suite_of(code), code, rule)
-    typer.echo(f"Set for {collection}. To check the documents that it serves already, run an ingest with --full.")
+    after = (
+        ""
+        if suite_of(code) == "retrieval"
+        else " To check the documents that it serves already, run an ingest with --full."
+    )
+    typer.echo(f"Set for {collection}.{after}")
 
 
 @app.command("unset")

@@ -11,10 +11,10 @@ more forms. There it returns a superset (`inexact`), and the search compares the
 
 from __future__ import annotations
 
+import json
 import math
 import operator
 import re
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ Bound = int | float | datetime
 MAX_VALUES = 100
 MAX_CHARS = 500
 MAX_COMPARED_CHARS = 200  # of a text in metadata; a longer one is prose, which no filter names in full
+_BOUNDS = "numbers, or dates such as 2026-01-31 or 2026-01-31T12:00:00Z"
 _EXACT = 2**53  # a 64-bit float represents every smaller integer exactly
 _DATE = r"\d{4}-\d\d-\d\d"
 _HOURS = r"(?:[01]\d|2[0-3])"
@@ -217,9 +218,8 @@ def _conditions(field: str, wanted: Any, declared: Sequence[str]) -> list[Condit
 
 def _listed(field: str, key: str, values: Any) -> tuple[Scalar, ...]:
     if not isinstance(values, list | tuple):
-        raise BadRequest(
-            f"The filter on {field} needs a list of values in {key}, e.g. {{{key!r}: [{_short(values)}]}}."
-        )
+        example = "1" if isinstance(values, Mapping) else _short(values)
+        raise BadRequest(f'The filter on {field} needs a list of values in {key}, e.g. {{"{key}": [{example}]}}.')
     return _scalars(field, values)
 
 
@@ -251,34 +251,27 @@ def _scalar(field: str, value: Any) -> Scalar:
 def _bounds(field: str, bounds: Mapping[str, Any]) -> dict[str, Bound]:
     parsed = {name: _bound(field, bound) for name, bound in bounds.items()}
     if len({isinstance(bound, datetime) for bound in parsed.values()}) > 1:
-        raise _mixed(field)
+        raise BadRequest(f"The range on {field} has a number and a date. Use {_BOUNDS}, not a mix.")
     return parsed
 
 
 def _bound(field: str, bound: Any) -> Bound:
     value = _scalar(field, bound)
-    if isinstance(value, bool):
-        raise _mixed(field)
-    if not isinstance(value, str):
+    if not isinstance(value, str | bool):
         return value
     try:
-        return moment(value).astimezone(UTC)
+        return moment(str(value)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _mixed(field) from None
-
-
-def _mixed(field: str) -> BadRequest:
-    return BadRequest(
-        f"The range on {field} needs numbers, or dates such as 2026-01-31 or 2026-01-31T12:00:00Z, not a mix."
-    )
+        raise BadRequest(
+            f"The range on {field} has {_short(bound)}, which is neither a number nor a date that exists. Use "
+            f"{_BOUNDS}."
+        ) from None
 
 
 def _short(value: Any) -> str:
-    """Returns the value for a message; a long or deep one is cut."""
-    cut = reprlib.Repr()
-    cut.maxlevel, cut.maxstring, cut.maxlist, cut.maxdict = 3, 60, 3, 4
+    """Returns the value for a message as JSON, as the caller wrote it; a long one is cut."""
     try:
-        text = cut.repr(value)
-    except ValueError:  # an integer of thousands of digits
-        return "a very large integer"
+        text = json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode()
+    except (ValueError, RecursionError):
+        return "a very large integer" if isinstance(value, int) else "a very deep value"
     return text if len(text) <= 80 else text[:77] + "..."

@@ -30,7 +30,7 @@ Degradation = Literal[
 """A retriever or a step of a search that was lost, replaced or left incomplete."""
 DEGRADATIONS: Mapping[Degradation, str] = {
     "dense": "similarity was not used: the embedding endpoint or Qdrant did not answer in time",
-    "graph": "the graph was not used: Neo4j did not answer in time",
+    "graph": "the graph was not used: Neo4j or Qdrant did not answer in time",
     "full_text": "the ledger's full text was searched for the words of the question, because Qdrant did not answer",
     "terms": "the full text lacks chunks that an older release loaded, until `sluice reconcile --repair`",
     "filters": "the filters were applied to the best candidates only, so passages may be missing",

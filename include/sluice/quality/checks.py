@@ -5,6 +5,7 @@ A collection may change each check: see `gate_rules`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ class Check:
     reason: str  # {limit} is filled in
     bound: str = ""  # min_value or max_value, where the expectation takes one
     limit: float | None = None
+    limits: tuple[float, float] = (-math.inf, math.inf)  # that a rule may set
     masks: bool = False  # whether its findings can be replaced by placeholders
     options: tuple[str, ...] = ()  # the kinds that it looks for
     known: tuple[str, ...] = ()  # the kinds that it supports; empty: any
@@ -190,6 +192,7 @@ RETRIEVAL = (
         _REASONS["quality_drop"],
         "max_value",
         0.02,
+        limits=(0.0, 1.0),
     ),
 )
 

@@ -58,6 +58,9 @@ def ruled(check: Check, rule: GateRule) -> Check:
     if rule.limit is not None and not (check.bound and math.isfinite(rule.limit)):
         takes = "a finite number" if check.bound else "no limit"
         raise BadRequest(f"Check {check.code!r} takes {takes}, not {rule.limit!r}.")
+    lowest, highest = check.limits
+    if rule.limit is not None and not lowest <= rule.limit <= highest:
+        raise BadRequest(f"Check {check.code!r} takes {lowest:g} to {highest:g}, not {rule.limit!r}.")
     if rule.action == "mask" and not check.masks:
         raise BadRequest(f"Check {check.code!r} cannot mask; use off, flag or block.")
     if rule.options is not None:

@@ -133,8 +133,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         header = reader.fieldnames or ()
         if unknown := [name for name in header if name not in COLUMNS]:
             raise BadRequest(
-                f"{path.name}, line 1: unknown column {unknown[0]!r}. The columns are {', '.join(COLUMNS)}. "
-                "Nothing was stored."
+                f"{path.name}, line 1: unknown column {unknown[0]!r}. The columns are {', '.join(COLUMNS)}, separated "
+                "by commas. Nothing was stored."
             )
         if twice := [name for name, number in Counter(header).items() if number > 1]:
             raise BadRequest(f"{path.name}, line 1: column {twice[0]!r} is there twice. Nothing was stored.")

@@ -163,7 +163,7 @@ class Neo4jGraph(GraphScan, LinkReader):
     def ping(self) -> str:
         """Returns the server's version. Raises Unavailable."""
         query: LiteralString = "CALL dbms.components() YIELD versions RETURN versions[0]"
-        return str(self._value("read the version", query, {}))
+        return str(self._asked("read the version", query, {}))
 
     def _value(self, what: str, query: LiteralString, values: dict[str, Any]) -> Any:
         with asking(what), self._driver.session() as session:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
-from neo4j import Driver, ManagedTransaction
+from neo4j import READ_ACCESS, Driver
 
 from sluice.adapters.neo4j.failures import asking
 from sluice.model.generation import Generation
@@ -73,10 +73,20 @@ RETURN collect([seed, link.chunk_id, link.about, link.shared, link.entity_id, li
 
 
 class LinkReader:
-    """Base class of `Neo4jGraph`, which sets the driver and the limits of a transaction."""
+    """Base class of `Neo4jGraph`, which sets the driver and the time limit of a call."""
 
     _driver: Driver
-    _transaction: Callable[[Any], Any]
+    _call_timeout_s: float
+
+    def _asked(self, what: str, query: LiteralString, values: dict[str, Any]) -> Any:
+        """Returns the single value of a read that somebody waits for: one attempt, as the guard of the query service
+        decides about others. Raises Unavailable."""
+        with (
+            asking(what),
+            self._driver.session(default_access_mode=READ_ACCESS) as session,
+            session.begin_transaction(timeout=self._call_timeout_s, metadata={"app": "sluice"}) as transaction,
+        ):
+            return transaction.run(query, values).single(strict=True)[0]
 
     def links(self, generation: Generation, sources: Sequence[UUID], seeds: Sequence[Seed], limit: int) -> list[Link]:
         """Returns the strongest links of each seed, at most `limit` each, strongest first."""
@@ -92,8 +102,7 @@ class LinkReader:
             "log_common": math.log(_COMMON),
             "enough": _ENOUGH,
         }
-        with asking("find linked passages"), self._driver.session() as session:
-            rows = session.execute_read(self._transaction(_read), values)
+        rows = self._asked("find linked passages", _LINKS, values)  # in one record: each costs time
         return [link for row in rows if (link := _link(row))]
 
 
@@ -113,8 +122,3 @@ def _link(row: Sequence[Any]) -> Link | None:
         return Link(seed, UUID(chunk_id), about, shared, UUID(entity_id), name)
     except (TypeError, ValueError, AttributeError):
         return None
-
-
-def _read(tx: ManagedTransaction, values: dict[str, Any]) -> list[list[Any]]:
-    rows: list[list[Any]] = tx.run(_LINKS, values).single(strict=True)["rows"]  # one record: each costs time
-    return rows

@@ -23,7 +23,9 @@ _GIVE = text("""
     INSERT INTO feedback (question_id, tenant_id, collection_id, document_id, chunk_id, gain, caller_hash)
     VALUES (:question_id, :tenant, :collection_id, :document_id, :chunk_id, :gain, :caller_hash)
     ON CONFLICT (question_id, document_id, caller_hash) DO UPDATE
-    SET gain = excluded.gain, chunk_id = excluded.chunk_id, given_at = now()
+    SET gain = excluded.gain, chunk_id = excluded.chunk_id, given_at = now(),
+        state = CASE WHEN feedback.state = 'accepted' AND (feedback.gain > 0) <> (excluded.gain > 0) THEN 'open'
+                     ELSE feedback.state END
 """)
 # A deletion waits for the lock, and then deletes the feedback, too; or it was first, and there is no row.
 _DOCUMENT = text("""
