@@ -22,9 +22,8 @@ def make(folder: Path, docs: Path) -> int:
     texts = descriptions()
     wanted = {f"packages/{name}.md": text.encode() for name, text in texts.items()}
     for path in sorted(docs.glob("*.md")):
-        if (
-            b'"collection": "demo"' not in path.read_bytes()
-        ):  # such a page would be the best answer to its own questions
+        # A page that asks the demo would be the best answer to its own questions.
+        if b'"collection": "demo"' not in path.read_bytes():
             wanted[f"docs/{path.name}"] = path.read_bytes()
     wanted |= other_formats(texts)
     for name, content in wanted.items():
