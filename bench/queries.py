@@ -68,7 +68,7 @@ def measure(server: Server, environment: Mapping[str, str], data: Path, work: Pa
     for callers in CALLERS:
         figures[f"{callers} callers"] = _closed_loop(server, collection, texts, callers)
     figures["server_mb"] = _memory_mb(server)
-    figures["during an ingest"] = _during_an_ingest(server, variables, work, collection, texts)
+    figures["during an ingest"] = _during_an_ingest(server, work, collection, texts)
     figures["during edits"] = _during_edits(server, variables, work, collection, texts)
     return figures
 
@@ -85,7 +85,7 @@ def _latencies(server: Server, collection: str, questions: Sequence[str]) -> dic
             "client_ms": _percentiles(took_ms),
             "server_ms": _percentiles([each["took_ms"] for each in answers]),
             "hits": round(sum(each["cached"] for each in answers) / count, 3),
-            "degraded": dict(Counter(word for each in answers for word in each["degraded"])),
+            "degraded": _degraded(answers),
         }
     return figures
 
@@ -113,6 +113,10 @@ def _open_loop(ask: Callable[[str], Any], questions: Sequence[str]) -> tuple[lis
     with ThreadPoolExecutor(THREADS) as pool:
         done = list(pool.map(one, range(len(questions))))
     return [answer for answer, _ in done], [took_ms for _, took_ms in done]
+
+
+def _degraded(answers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return dict(Counter(word for each in answers for word in each["degraded"]))
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:
@@ -149,20 +153,16 @@ def _memory_mb(server: Server) -> int:
     return sum(int(psutil.Process(pid).memory_info().rss) for pid in listening if pid) // 2**20
 
 
-def _during_an_ingest(
-    server: Server, variables: Mapping[str, str], work: Path, collection: str, texts: _Texts
-) -> dict[str, Any]:
+def _during_an_ingest(server: Server, work: Path, collection: str, texts: _Texts) -> dict[str, Any]:
     """Returns latencies while another collection is ingested through `sluice_ingest`."""
     source = _write(work, "meanwhile", texts.documents(INGESTED_DOCUMENTS))
     run_id = server.trigger("sluice_ingest", {"source": source, "collection": "meanwhile"})
-    server.search("until the run is there", collection, 10)
     asked = [texts.question(random.Random(f"meanwhile {i}")) for i in range(int(RATE_PER_S * SECONDS))]
     answers, took_ms = _open_loop(lambda text: server.search(text, collection, 10), asked)
     began_s = time.perf_counter()
     server.wait("sluice_ingest", run_id, command.TIMEOUT_S, lambda _: None)
-    degraded = dict(Counter(word for each in answers for word in each["degraded"]))
     after_s = round(time.perf_counter() - began_s, 1)
-    return {"client_ms": _percentiles(took_ms), "degraded": degraded, "the run went on for": f"{after_s} s"}
+    return {"client_ms": _percentiles(took_ms), "degraded": _degraded(answers), "the run went on for": f"{after_s} s"}
 
 
 def _during_edits(
@@ -170,7 +170,7 @@ def _during_edits(
 ) -> dict[str, Any]:
     """Returns latencies, errors and stale answers while documents are edited, deleted and added again."""
     edits = _Edits(variables, work, collection)
-    asked = [f"{_Edits.name(i % EDITED_DOCUMENTS)}" for i in range(int(RATE_PER_S * EDITS_S))]
+    asked = [_Edits.name(i % EDITED_DOCUMENTS) for i in range(int(RATE_PER_S * EDITS_S))]
     asked[::2] = [texts.question(random.Random(f"edits {i}")) for i in range(len(asked[::2]))]
     errors: Counter[str] = Counter()
     stale: list[str] = []

@@ -151,14 +151,20 @@ def test_generations_and_collections_are_kept_apart(written: Written, source: So
     assert written.links(seed, generation=replace(source.generation, collection="another")) == {}
 
 
-def test_passages_of_sources_that_are_not_readable_change_no_links(written: Written, source: Source) -> None:
-    """Neither as targets nor as counts, from which one could learn how many hidden documents name an entity."""
+def _two_links(written: Written) -> tuple[Seed, dict[tuple[int, str], Link]]:
+    """A seed and its links, which passages that are added by others must not change."""
     written.add("film", mentions="Brandt Graz", about="Harbour")
     written.add("life", about="Brandt")
     written.add("review", mentions="Brandt Graz")
     seed = written.seed("film")
     before = written.links(seed)
     assert before.keys() == {(0, "life"), (0, "review")}
+    return seed, before
+
+
+def test_passages_of_sources_that_are_not_readable_change_no_links(written: Written, source: Source) -> None:
+    """Neither as targets nor as counts, from which one could learn how many hidden documents name an entity."""
+    seed, before = _two_links(written)
     for number in range(60):
         written.add(f"hidden {number}", mentions="Brandt Graz", about="Brandt Graz", source=written.hidden)
     assert written.links(seed) == before
@@ -171,12 +177,7 @@ def test_passages_of_sources_that_are_not_readable_change_no_links(written: Writ
 
 def test_other_collections_and_generations_change_no_links(written: Written, graph: Neo4jGraph, source: Source) -> None:
     """Whatever else has the same names: its readers may be others, and its changes are in no epoch of this one."""
-    written.add("film", mentions="Brandt Graz", about="Harbour")
-    written.add("life", about="Brandt")
-    written.add("review", mentions="Brandt Graz")
-    seed = written.seed("film")
-    before = written.links(seed)
-    assert before.keys() == {(0, "life"), (0, "review")}
+    seed, before = _two_links(written)
     scopes = [replace(source.generation, number=2), replace(source.generation, collection=f"{source.spec.tenant}-b")]
     try:
         for scope in scopes:

@@ -41,9 +41,7 @@ class Wanted:
     dense_share: float
     only_linked: bool
 
-    def chosen(
-        self, passages: Iterable[Passage], most: int, shingles_of: Callable[[str], Shingles] = shingles
-    ) -> list[Passage]:
+    def chosen(self, shingles_of: Callable[[str], Shingles], passages: Iterable[Passage], most: int) -> list[Passage]:
         return list(islice(passages, most)) if self.duplicates else distinct(passages, most, shingles_of)
 
     def similar(self, candidate: Candidate) -> bool:
@@ -69,7 +67,7 @@ def fill(
     version activated in between would show a document in two versions.
     """
     reader = Passages(ports.catalog, ports.keyring, generation, principal)
-    chosen = partial(wanted.chosen, shingles_of=cache(shingles))  # remembers them as long as the search takes
+    chosen = partial(wanted.chosen, cache(shingles))  # remembers them as long as the search takes
     ahead, limit = max(wanted.count + AHEAD, wanted.pool), query.limit
     needs_index = wanted.min_score is not None or wanted.only_linked
     lost: tuple[Degradation, ...] = ()

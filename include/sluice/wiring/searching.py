@@ -31,11 +31,12 @@ def make_search(
     from sluice.retrieval.cached_search import CachedSearch
     from sluice.retrieval.searching import search
 
-    searched: Search = partial(search, ports)
+    computed = partial(search, ports)
+    searched: Search = computed
     if cache is not None:
         wait_s = settings.search_timeout_s  # an equal search ends by then
         ttl_s = settings.search_cache_ttl_s
-        searched = CachedSearch(partial(search, ports), ports.catalog, cache, ttl_s=ttl_s, wait_s=wait_s)
+        searched = CachedSearch(computed, ports.catalog, cache, ttl_s=ttl_s, wait_s=wait_s)
     if not guards:
         return searched
     from sluice.wiring.guards import within_budget
