@@ -42,6 +42,7 @@ def measure(server: Server, environment: dict[str, str], data: Path) -> dict[str
     """Ingests each set into a collection of its own and asks its judged questions."""
     figures: dict[str, Any] = {}
     chosen = os.environ.get("SLUICE_BENCH_SETS")
+    command.sluice({**os.environ, **environment}, "models", "fetch", EMBEDDER)
     for name in chosen.split(",") if chosen else SETS:
         qrels, folder, collection = SETS[name], data / "retrieval" / name, name.replace("/", "_")
         ingest(collection, folder / "corpus.jsonl", environment)

@@ -48,6 +48,13 @@ def test_the_lowest_similarity_of_what_is_shown(service: World) -> None:
     assert CliRunner().invoke(app, ["search", "pumps", "--min-score", "1.5"]).exit_code == 2
 
 
+def test_only_the_chosen_retrievers_search(service: World) -> None:
+    assert json.loads(said("pumps", "--leg", "sparse", "--json"))["legs"] == ["sparse"]
+    both = said("pumps", "--leg", "sparse", "--leg", "dense", "--leg", "sparse", "--json")
+    assert json.loads(both)["legs"] == ["dense", "sparse"]
+    assert CliRunner().invoke(app, ["search", "pumps", "--leg", "bm25"]).exit_code == 2
+
+
 def test_it_says_that_nothing_relevant_was_found(service: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def of_words(**stores: Any) -> Any:
         """`hash` embedders are judged by words alone."""

@@ -100,10 +100,14 @@ async function loadTenant(tenant, collection) {
   const answer = await collections(tenant);
   fill($("tenant"), answer.tenants, answer.tenant);
   $("tenant-field").hidden = answer.tenants.length < 2;
-  fill($("collection"), answer.collections.map(({ name }) => name), collection);
-  $("collection").disabled = !answer.collections.length;
-  if (answer.collections.length) await load();
+  const names = answer.collections.map(({ name }) => name);
+  fill($("collection"), names, collection);
+  $("collection").disabled = !names.length;
+  if (names.length) await load();
   else $("status").textContent = "There is no collection that you may read.";
+  if (collection && !names.includes(collection)) {
+    complain("Not found", `There is no collection ${JSON.stringify(collection)} that you may read.${names.length ? ` This is ${$("collection").value}.` : ""}`);
+  }
 }
 
 async function show(tenant, collection) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
     from sluice.model.passage import Passage
     from sluice.model.run import Mode
     from sluice.retrieval.searching import SearchOutcome
+
+
+class Leg(StrEnum):
+    dense = "dense"
+    sparse = "sparse"
+    graph = "graph"
 
 
 def ingest(
@@ -102,6 +109,10 @@ def search(
             'conditions: year={"gte": 2024, "none": [2025]}, author={"exists": true}.',
         ),
     ] = None,
+    leg: Annotated[
+        list[Leg] | None,
+        typer.Option(help="Retriever to use; repeat for several. Not given: all that the collection has."),
+    ] = None,
     min_score: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Lowest cosine similarity of question and passage. Not given: any."),
@@ -125,7 +136,7 @@ def search(
     json_: Json = False,
 ) -> None:
     """Search a collection: passages with their citations, best first."""
-    from sluice.model.search import SearchRequest
+    from sluice.model.search import RETRIEVERS, SearchRequest
     from sluice.retrieval.search_json import search_response
 
     filters = dict(map(_filter, filter_ or ()))
@@ -133,6 +144,7 @@ def search(
         query,
         collection,
         top_k,
+        retrievers=tuple(each for each in RETRIEVERS if each in (leg or RETRIEVERS)),
         filters=filters,
         explain=explain,
         min_score=min_score,

@@ -93,6 +93,14 @@ def test_another_metric_and_another_collection(page: Page, address: str, history
     assert page.url.endswith("collection=archive&tenant=default")
 
 
+def test_a_collection_that_is_not_there_is_told(page: Page, address: str, history: PageData) -> None:
+    page.goto(f"{address}evaluations?collection=nope")
+    said = 'There is no collection "nope" that you may read. This is handbook.'
+    expect(page.locator("#notice")).to_contain_text(said)
+    page.locator("#collection").select_option("archive")
+    expect(page.locator("#notice")).to_be_hidden()
+
+
 def test_one_evaluation_alone(page: Page, address: str, data: PageData) -> None:
     data.evaluations = HISTORY[:1]
     page.goto(f"{address}evaluations")
