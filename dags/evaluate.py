@@ -26,8 +26,8 @@ A run after an ingest has the defaults. The note of a run has the result, or the
 (docs/evaluation.md).
 
 **Weights.** A collection with at least 30 judged questions gets weights of its own: the share of similarity against
-words, and what pairs of words and similar passages count. They are used only if they are better on questions that they
-were not fitted to, by more than chance explains. `sluice tune --reset` returns to the default.
+words, and what pairs of words, named metadata and similar passages count. They are used only if they are better on
+questions that they were not fitted to, by more than chance explains. `sluice tune --reset` returns to the default.
 
 **When the quality drops**, the check `quality_drop` reports it: a warning in the gate results of the last run that
 changed the collection, in lineage and on the page, and a message to `SLUICE_NOTIFY_URL` (event

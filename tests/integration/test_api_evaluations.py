@@ -203,11 +203,11 @@ def test_evaluations_of_the_tenant_page_by_page(world: World, client: TestClient
     assert one["airflow_path"] == "/dags/sluice_evaluate/runs/manual__1"
     assert client.get(EVALUATIONS, params={"golden_set": "other"}).json()["evaluations"] == []
     assert first["weights"] is None
-    learned_weights = LearnedWeights(Weights(0.6, 0.4, 0.2), 40, 0.02, 0.01)
+    learned_weights = LearnedWeights(Weights(0.6, 0.4, 0.2, 0.1), 40, 0.02, 0.01)
     world.ledger.evaluations.learn_weights(world.run("open").source.generation, "acme", learned_weights)
     learned = client.get(EVALUATIONS).json()["weights"]
     assert learned.pop("learned_at") and learned == {
-        **{"dense": 0.6, "pairs": 0.4, "resemblance": 0.2},
+        **{"dense": 0.6, "pairs": 0.4, "resemblance": 0.2, "metadata": 0.1},
         **{"queries": 40, "gain": 0.02, "p": 0.01},
     }
 

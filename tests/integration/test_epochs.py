@@ -257,8 +257,9 @@ STATEMENTS = [
     ("outbox_delete_epoch", "DELETE FROM outbox WHERE document_id = :d"),
     (
         "search_weights_insert_epoch",
-        "INSERT INTO search_weights (collection_id, generation, tenant_id, dense, pairs, resemblance, queries, gain, p)"
-        " SELECT :c, 2, tenant_id, 0.5, 0.2, 0, 30, 0.1, 0.01 FROM sources WHERE source_id = :s",
+        "INSERT INTO search_weights"
+        " (collection_id, generation, tenant_id, dense, pairs, resemblance, metadata, queries, gain, p)"
+        " SELECT :c, 2, tenant_id, 0.5, 0.2, 0, 0.3, 30, 0.1, 0.01 FROM sources WHERE source_id = :s",
     ),
     ("search_weights_update_epoch", "UPDATE search_weights SET dense = 0.4 WHERE collection_id = :c"),
     ("search_weights_delete_epoch", "DELETE FROM search_weights WHERE collection_id = :c"),

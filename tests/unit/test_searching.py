@@ -72,6 +72,7 @@ class World:
     scores: dict[int, dict[str, float]] = field(default_factory=dict)
     text: str = "passage"
     metadata: dict[str, Any] = field(default_factory=dict)
+    own_metadata: dict[int, dict[str, Any]] = field(default_factory=dict)
     down: str = ""
     limits: list[int] = field(default_factory=list)
     hydrations: list[int] = field(default_factory=list)
@@ -116,7 +117,7 @@ class World:
             sealed_text=cipher.encrypt_text("chunk", f"{self.text} {number}", place),
             sealed_headings=cipher.encrypt_json("headings", ["Top", "Below"], chunk_id(number)),
             sealed_title=cipher.encrypt_text("title", f"Title {number}"),
-            sealed_metadata=cipher.encrypt_json("metadata", self.metadata),
+            sealed_metadata=cipher.encrypt_json("metadata", self.own_metadata.get(number, self.metadata)),
         )
 
     # Keyring
@@ -143,7 +144,7 @@ class World:
 
     def ports(self) -> SearchPorts:
         fake: Any = self
-        return SearchPorts(fake, fake, fake, lambda embedder, text, who: np.ones(4, np.float32), terms, lambda *_: [])
+        return SearchPorts(fake, fake, fake, lambda *_: np.ones(4, np.float32), terms, lambda *_: [1])
 
 
 def terms(question: str, index_key: bytes, languages: Sequence[str]) -> SparseVector:
@@ -432,6 +433,14 @@ def nested(depth: int) -> Any:
     for _ in range(depth):
         value = {"a": value}
     return value
+
+
+def test_passages_whose_metadata_the_question_names_come_first() -> None:
+    world = World(30, own_metadata={7: {"source": "The Verge"}, 9: {"source": "The Age"}})
+    asked = {"query": "what is a passage in The Verge"}
+    assert numbers(ask(world, **asked)) == [7, 0, 1, 2, 3]
+    assert numbers(ask(world, **asked, retrievers=("dense",))) == [0, 1, 2, 3, 4]
+    assert numbers(ask(replace(world, hidden={7}), **asked)) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("metadata", [nested(260), {"a": [float("nan"), "\ud800", 2**70]}, ["no object"]])

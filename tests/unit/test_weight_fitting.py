@@ -23,6 +23,7 @@ def question(answer_by: str, passages: int = 20, dense_share: float | None = Non
         **scores,
         graph=np.zeros(passages),
         pairs=np.zeros(passages),
+        metadata=np.zeros(passages),
         resemblance=np.zeros((passages, passages)),
         documents=np.arange(passages),
         gains=(np.arange(passages) == answer).astype(float),
@@ -59,7 +60,7 @@ def test_similar_passages_count_where_answers_are_alike() -> None:
         ideal = float((1 / np.log2(np.arange(2, 12))).sum())
         zeros = np.zeros(40)
         questions.append(
-            JudgedCandidates(dense, sparse, zeros, zeros, resemblance(vectors), np.arange(40), gains, ideal)
+            JudgedCandidates(dense, sparse, zeros, zeros, zeros, resemblance(vectors), np.arange(40), gains, ideal)
         )
     found = fit(questions, DEFAULT)
     assert found.weights.resemblance > 0.3 and found.gain > 0.05 and found.p < 0.01
@@ -69,6 +70,7 @@ def test_a_document_ranks_as_its_best_passage() -> None:
     zeros = np.zeros(3)
     found = JudgedCandidates(
         np.array([1.0, 0.9, 0.1]),
+        zeros,
         zeros,
         zeros,
         zeros,

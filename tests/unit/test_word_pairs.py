@@ -1,15 +1,13 @@
-"""Passages in which the question's words stand together come before those that have them apart."""
+"""Passages in which the question's words stand together have more of its pairs than those that have them apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
 
 from sluice.model.passage import Passage
-from sluice.model.weights import WORD_PAIRS
-from sluice.retrieval.word_pairs import by_word_pairs
+from sluice.retrieval.word_pairs import pair_shares
 
 NUMBERS: dict[str, int] = {}
 TOGETHER = "the lift coefficient of a wing"
@@ -21,37 +19,39 @@ def terms(text: str) -> list[int]:
     return [-1 if word in STOP else NUMBERS.setdefault(word, len(NUMBERS)) for word in text.split()]
 
 
-def passage(number: int, text: str, score: float = 0.5, title: str = "") -> Passage:
-    id = UUID(int=number)
-    return Passage(id, id, "a.md", title, text, score, "file:///a.md", 0, 9, None, (), {}, 1, 1, id)
+def passage(text: str, title: str = "") -> Passage:
+    id = UUID(int=1)
+    return Passage(id, id, "a.md", title, text, 0.5, "file:///a.md", 0, 9, None, (), {}, 1, 1, id)
 
 
-def order(passages: Sequence[Passage], question: str = "what is the lift of coefficient") -> list[int]:
-    return [each.chunk_id.int for each in by_word_pairs(passages, question, terms, WORD_PAIRS)]
+def shares(*passages: Passage, question: str = "the lift of coefficient") -> list[float]:
+    return pair_shares(passages, question, terms)
 
 
-def test_words_together_come_before_words_apart() -> None:
-    assert order([passage(1, APART), passage(2, TOGETHER)]) == [2, 1]
-    assert order([passage(1, APART, score=0.75), passage(2, TOGETHER)]) == [1, 2]
+def test_words_together_are_a_pair_and_words_apart_are_none() -> None:
+    assert shares(passage(APART), passage(TOGETHER)) == [0.0, pytest.approx(1.0)]
 
 
 def test_a_title_counts_and_either_order_counts() -> None:
-    assert order([passage(1, APART), passage(2, "of planes", title="coefficient and lift")]) == [2, 1]
+    assert shares(passage("of planes", title="coefficient and lift")) == [pytest.approx(1.0)]
 
 
-def test_all_pairs_are_worth_the_weight() -> None:
-    both = by_word_pairs([passage(1, "lift coefficient wing"), passage(2, APART)], "lift coefficient wing", terms, 0.3)
-    assert both[0].score == pytest.approx(0.5 + 0.3)
-    assert both[1].score == 0.5
+def test_a_passage_with_all_pairs_has_the_whole_share() -> None:
+    all_pairs, one, none = shares(
+        passage("lift coefficient wing"),
+        passage("coefficient wing"),
+        passage(APART),
+        question="lift coefficient wing",
+    )
+    assert all_pairs == pytest.approx(1.0) and 0 < one < 1 and none == 0.0
 
 
 def test_pairs_that_few_passages_have_weigh_more() -> None:
-    common = [passage(number, "wing flow") for number in range(3, 9)]
-    assert (
-        order([passage(1, "wing flow"), passage(2, "lift coefficient"), *common], "wing flow lift coefficient")[0] == 2
-    )
+    common = [passage("wing flow")] * 7
+    found = shares(passage("lift coefficient"), *common, question="wing flow lift coefficient")
+    assert found[0] > found[1] > 0
 
 
 @pytest.mark.parametrize("question", ["", "the", "lift", "lift lift", "the lift"])
-def test_without_a_pair_the_order_stays(question: str) -> None:
-    assert order([passage(2, APART), passage(1, TOGETHER)], question) == [2, 1]
+def test_a_question_without_a_pair(question: str) -> None:
+    assert shares(passage(APART), passage(TOGETHER), question=question) == [0.0, 0.0]

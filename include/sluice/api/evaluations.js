@@ -30,8 +30,8 @@ function change({ comparison }) {
 
 function weighted() {
   if (!weights) return "Searches have the default weights.";
-  const { dense, pairs, resemblance, gain, queries } = weights;
-  return `Weights learned from ${queries} questions (${gain < 0 ? "−" : "+"}${number(Math.abs(gain))} nDCG@10): similarity ${dense}, words ${number(1 - dense)}, pairs of words ${pairs}, similar passages ${resemblance}.`;
+  const { dense, pairs, resemblance, metadata, gain, queries } = weights;
+  return `Weights learned from ${queries} questions (${gain < 0 ? "−" : "+"}${number(Math.abs(gain))} nDCG@10): similarity ${dense}, words ${number(1 - dense)}, pairs of words ${pairs}, named metadata ${metadata}, similar passages ${resemblance}.`;
 }
 
 function point(evaluation, metric) {

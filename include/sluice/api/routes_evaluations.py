@@ -121,6 +121,7 @@ class WeightFigures(BaseModel):
     dense: float = Field(description="Share of the dense retriever in the fused score; the rest is BM25's.")
     pairs: float = Field(description="Weight of pairs of the question's words.")
     resemblance: float = Field(description="Weight of similar passages.")
+    metadata: float = Field(description="Weight of metadata that the question names.")
     queries: int = Field(description="Questions from which they were learned.")
     gain: float = Field(description="Of nDCG@10 on questions that were left out.")
     p: float

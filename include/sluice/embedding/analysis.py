@@ -15,6 +15,7 @@ from py_rust_stemmers import SnowballStemmer
 
 from sluice import encryption
 from sluice.embedding.stopwords import STOPWORDS
+from sluice.model.text import UNSPACED
 from sluice.model.words import WordNumbers
 
 ENGLISH = "eng"
@@ -47,11 +48,7 @@ _MAX_TERM_CHARS = 64
 _MAX_KNOWN_WORDS = 200_000
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f]+[^\W_]*)*")
-# Scripts written without spaces between words: Han, kana, Thai, Lao, Khmer, Myanmar.
-_UNSPACED = re.compile(
-    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+"
-)
+_UNSPACED = re.compile(f"[{UNSPACED}]+")
 # Soft hyphen, zero-width space and joiners, direction marks: they belong to the layout, not to the word.
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+")
 # In other scripts a mark makes another letter: Japanese ka and ga, Devanagari vowels.

@@ -25,7 +25,7 @@ RECOVERED = "words_recovered"
 """Metadata key with the number of words that a second reading of an HTML or Office file found."""
 FLAGS = "gate_flags"
 """Metadata key that lists the checks for which gates flagged the document."""
-_OWN = (CUT, RECOVERED, FLAGS)  # set by Sluice only
+OWN = (CUT, RECOVERED, FLAGS)  # set by Sluice only
 
 _READABLE_DEPTH = 100  # less than the nesting that JSON of a response can have
 _MAX_PATHS = 20
@@ -36,7 +36,7 @@ INTEGERS = range(-(2**63), 2**63)  # integers that every store accepts
 def checked(metadata: Mapping[str, Any], *, letters: bool = False) -> dict[str, Any]:
     """Returns the metadata, made storable. Raises ValueError with the path of a value beyond the limits; with `letters`
     also where NUL or a lone surrogate would be replaced."""
-    if own := next((key for key in _OWN if key in metadata), None):
+    if own := next((key for key in OWN if key in metadata), None):
         raise ValueError(f"metadata.{own}: Sluice sets this key itself; give it another name")
     walk = _Walk(MAX_DEPTH, refusing=True, letters=letters)
     clean: dict[str, Any] = walk.clean(metadata, (), MAX_DEPTH)

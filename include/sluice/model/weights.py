@@ -6,21 +6,23 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-# The shares are measured on open sets (docs/decisions/0051, 0061, 0063). The best dense share of bge-small is the same
-# (0058).
+# Measured on open sets (docs/decisions/0051, 0061, 0063, 0064). The best dense share of bge-small is the same (0058).
 DENSE_SHARE = 0.55
 WORD_PAIRS = 0.2
+NAMED_METADATA = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """`dense`: share of the dense retriever in the fused score, from 0 to 1; the rest is BM25's. `pairs`: added to the
-    score of a passage that has all pairs of the question's words. `resemblance`: weight of the scores of the passages
+    score of a passage that has all pairs of the question's words. `metadata`: added for a value of metadata that the
+    question names and no other passage has. `resemblance`: weight of the scores of the passages
     that a passage resembles; negative: passages unlike the others gain."""
 
     dense: float = DENSE_SHARE
     pairs: float = WORD_PAIRS
     resemblance: float = 0.0
+    metadata: float = NAMED_METADATA
 
     def to_json(self) -> dict[str, float]:
         """Returns the weights by name."""

@@ -14,11 +14,13 @@ from sluice.ports.projections import VectorIndex
 from sluice.retrieval.candidates import attempted
 from sluice.retrieval.diversity import marginal_order
 from sluice.retrieval.filling import Filled
+from sluice.retrieval.fusion import ranked as best_first
+from sluice.retrieval.named_metadata import named_values
 from sluice.retrieval.reranking import Reranking
 from sluice.retrieval.search_ports import SearchPorts
 from sluice.retrieval.similar_passages import POOL as SIMILAR_POOL
 from sluice.retrieval.similar_passages import by_similar, vectors_of
-from sluice.retrieval.word_pairs import by_word_pairs
+from sluice.retrieval.word_pairs import pair_shares
 
 DIVERSE_POOL = 50  # passages from which a diverse result is chosen
 
@@ -47,11 +49,18 @@ def weighted(
     tenant: str,
     weights: Weights,
 ) -> tuple[list[Passage], tuple[Degradation, ...]]:
-    """Returns the passages with the scores of pairs of words and of similar passages added, best first, and the step
-    that failed (`resemblance`)."""
+    """Returns the passages with the scores of pairs of words, of named metadata and of similar passages added, best
+    first, and the step that failed (`resemblance`)."""
     index_key = ports.keyring.index_key(tenant)
-    passages = by_word_pairs(
-        filled.passages, question, lambda text: ports.term_sequence(text, index_key), weights.pairs
+
+    def terms(text: str) -> Sequence[int]:
+        return ports.term_sequence(text, index_key)
+
+    pairs = pair_shares(filled.passages, question, terms)
+    named = named_values(filled.passages, question, generation.languages, terms)
+    passages = best_first(
+        replace(each, score=each.score + weights.pairs * share + weights.metadata * rarity)
+        for each, share, rarity in zip(filled.passages, pairs, named, strict=True)
     )
     if not weights.resemblance or len(passages) < 2 or "full_text" in filled.degraded:
         return passages, ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from sluice.retrieval import metrics
 from sluice.retrieval.filling import Wanted, fill
 from sluice.retrieval.fusion import foreign_share
 from sluice.retrieval.measuring import document_keys, gains_of
+from sluice.retrieval.named_metadata import named_values
 from sluice.retrieval.search_ports import SearchPorts
 from sluice.retrieval.searching import MAX_QUERY_CHARS, checked_question, encoded
 from sluice.retrieval.similar_passages import POOL, resemblance, vectors_of
@@ -30,13 +32,15 @@ class JudgedCandidates:
     """The passages that one question finds (n), and their judgements.
 
     `dense`, `sparse`: scaled scores (n,). `graph`: strengths of links (n,). `pairs`: shares of the question's pairs
-    (n,). `resemblance`: (n, n). `documents`: number of each passage's document (n,). `gains`: of these documents (n,).
-    `ideal`: discounted gain of the best ranking. `dense_share`: fixed for this question; None: the fitted one."""
+    (n,). `metadata`: rarities of named values (n,). `resemblance`: (n, n). `documents`: number of each passage's
+    document (n,). `gains`: of these documents (n,). `ideal`: discounted gain of the best ranking. `dense_share`: fixed
+    for this question; None: the fitted one."""
 
     dense: Floats
     sparse: Floats
     graph: Floats
     pairs: Floats
+    metadata: Floats
     resemblance: Floats
     documents: NDArray[np.int64]
     gains: Floats
@@ -46,7 +50,8 @@ class JudgedCandidates:
     def ndcg(self, weights: Weights) -> float:
         """Returns nDCG@10 of the order by these weights; a document ranks as its best passage."""
         share = weights.dense if self.dense_share is None else self.dense_share
-        scores = share * self.dense + (1 - share) * self.sparse + self.graph + weights.pairs * self.pairs
+        scores = share * self.dense + (1 - share) * self.sparse + self.graph
+        scores += weights.pairs * self.pairs + weights.metadata * self.metadata
         if weights.resemblance:
             scores = scores + weights.resemblance * (self.resemblance @ scores)
         order = np.argsort(-scores, kind="stable")
@@ -88,14 +93,18 @@ def judged_candidates(
     scores = [each.scores for each in passages]
     scaled = filled.scale.scaled(scores)
     index_key = ports.keyring.index_key(principal.tenant)
-    pairs = pair_shares(passages, question, lambda text: ports.term_sequence(text, index_key))
+
+    def terms(text: str) -> Sequence[int]:
+        return ports.term_sequence(text, index_key)
+
     gains = gains_of(query)
     numbers = {each: number for number, each in enumerate(dict.fromkeys(each.document_id for each in passages))}
     return JudgedCandidates(
         dense=scaled["dense"],
         sparse=scaled["sparse"],
         graph=np.array([each.get("graph", 0.0) for each in scores]),
-        pairs=np.array(pairs),
+        pairs=np.array(pair_shares(passages, question, terms)),
+        metadata=np.array(named_values(passages, question, generation.languages, terms)),
         resemblance=resemblance(vectors_of(ports.vectors, generation, passages)),
         documents=np.array([numbers[each.document_id] for each in passages]),
         gains=np.array([gains.get(key, 0.0) for key in document_keys(query, passages)]),

@@ -9,27 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 from sluice.model.passage import Passage
-from sluice.retrieval.fusion import ranked
 
 _WINDOW = 4  # words from one to the other, at most
 
 Terms = Callable[[str], Sequence[int]]
 """Text → the terms of its words, in order; negative for a stop word."""
 Places = Mapping[int, Sequence[int]]
-
-
-def by_word_pairs(passages: Sequence[Passage], question: str, terms: Terms, weight: float) -> list[Passage]:
-    """Returns the passages by their fused score and `weight` times their share of the question's pairs, best first."""
-    shares = pair_shares(passages, question, terms)
-    if not any(shares):
-        return list(passages)
-    return ranked(
-        replace(each, score=each.score + weight * share) for each, share in zip(passages, shares, strict=True)
-    )
 
 
 def pair_shares(passages: Sequence[Passage], question: str, terms: Terms) -> list[float]:
@@ -50,6 +38,11 @@ def pair_shares(passages: Sequence[Passage], question: str, terms: Terms) -> lis
     ]
 
 
+def rarity(count: int, number: int) -> float:
+    """Returns the inverse document frequency of what `count` of `number` passages have (the form of BM25)."""
+    return math.log(1 + (number - count + 0.5) / (count + 0.5))
+
+
 def _places(terms: Sequence[int], wanted: set[int]) -> Places:
     places: dict[int, list[int]] = {}
     for place, term in enumerate(terms):
@@ -60,8 +53,7 @@ def _places(terms: Sequence[int], wanted: set[int]) -> Places:
 
 def _weights(wanted: set[int], places: Sequence[Places]) -> dict[int, float]:
     counts = {term: sum(term in each for each in places) for term in wanted}
-    number = len(places)
-    return {term: math.log(1 + (number - count + 0.5) / (count + 0.5)) for term, count in counts.items()}
+    return {term: rarity(count, len(places)) for term, count in counts.items()}
 
 
 def _near(places: Places, one: int, other: int) -> bool:

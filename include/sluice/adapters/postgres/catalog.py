@@ -45,8 +45,9 @@ _OPEN_SOURCE = f"""
 LIVE = text(f"""
     SELECT {GENERATION_COLUMNS}, now() AS read_at,
            ARRAY(SELECT token FROM collection_epochs e WHERE e.collection_id = c.collection_id ORDER BY slot) AS epoch,
-           (SELECT ARRAY[w.dense, w.pairs, w.resemblance] FROM search_weights w WHERE w.collection_id = c.collection_id
-              AND w.generation = c.live_generation AND w.tenant_id = :tenant) AS weights
+           (SELECT ARRAY[w.dense, w.pairs, w.resemblance, w.metadata] FROM search_weights w
+            WHERE w.collection_id = c.collection_id AND w.generation = c.live_generation
+              AND w.tenant_id = :tenant) AS weights
     FROM collections c JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
     WHERE c.name = :name
 """)

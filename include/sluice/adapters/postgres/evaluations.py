@@ -90,16 +90,19 @@ _GATE = text("""
            :suite, :expectation, :column, :success, :blocking, :evaluated, :unexpected, CAST(:observed AS jsonb)
 """)
 
+_NAMES_OF_WEIGHTS = ("dense", "pairs", "resemblance", "metadata")
 _OWN_WEIGHTS = "collection_id = :collection_id AND generation = :generation AND tenant_id = :tenant"
 _WEIGHTS = text(
-    f"SELECT dense, pairs, resemblance, queries, gain, p, learned_at FROM search_weights WHERE {_OWN_WEIGHTS}"
+    f"SELECT dense, pairs, resemblance, metadata, queries, gain, p, learned_at FROM search_weights WHERE {_OWN_WEIGHTS}"
 )
 _LEARN = text("""
-    INSERT INTO search_weights (collection_id, generation, tenant_id, dense, pairs, resemblance, queries, gain, p)
-    VALUES (:collection_id, :generation, :tenant, :dense, :pairs, :resemblance, :queries, :gain, :p)
+    INSERT INTO search_weights
+           (collection_id, generation, tenant_id, dense, pairs, resemblance, metadata, queries, gain, p)
+    VALUES (:collection_id, :generation, :tenant, :dense, :pairs, :resemblance, :metadata, :queries, :gain, :p)
     ON CONFLICT (collection_id, generation, tenant_id) DO UPDATE
-    SET dense = excluded.dense, pairs = excluded.pairs, resemblance = excluded.resemblance, queries = excluded.queries,
-        gain = excluded.gain, p = excluded.p, learned_at = excluded.learned_at
+    SET dense = excluded.dense, pairs = excluded.pairs, resemblance = excluded.resemblance,
+        metadata = excluded.metadata, queries = excluded.queries, gain = excluded.gain, p = excluded.p,
+        learned_at = excluded.learned_at
 """)
 _FORGET_WEIGHTS = text(f"DELETE FROM search_weights WHERE {_OWN_WEIGHTS}")
 
@@ -163,7 +166,7 @@ class PostgresEvaluations(Transactions):
         if not rows:
             return None
         facts = dict(rows[0]._mapping)
-        return LearnedWeights(Weights(*(facts.pop(name) for name in ("dense", "pairs", "resemblance"))), **facts)
+        return LearnedWeights(Weights(*(facts.pop(name) for name in _NAMES_OF_WEIGHTS)), **facts)
 
     def learn_weights(self, generation: Generation, tenant: str, learned: LearnedWeights) -> None:
         evidence = {name: getattr(learned, name) for name in ("queries", "gain", "p")}

@@ -207,6 +207,9 @@ class SearchWeightsRow(LedgerBase):
     dense: Mapped[float] = mapped_column(Double(), comment="Share of the dense retriever in the fused score.")
     pairs: Mapped[float] = mapped_column(Double(), comment="Weight of pairs of words.")
     resemblance: Mapped[float] = mapped_column(Double(), comment="Weight of similar passages.")
+    metadata_: Mapped[float] = mapped_column(
+        "metadata", Double(), comment="Weight of metadata that the question names."
+    )
     queries: Mapped[int] = mapped_column(comment="Questions from which they were learned.")
     gain: Mapped[float] = mapped_column(Double(), comment="Of nDCG@10 on questions that were left out.")
     p: Mapped[float] = mapped_column(Double(), comment="Probability of such a gain by chance.")
