@@ -437,10 +437,10 @@ def nested(depth: int) -> Any:
 
 def test_passages_whose_metadata_the_question_names_come_first() -> None:
     world = World(30, own_metadata={7: {"source": "The Verge"}, 9: {"source": "The Age"}})
-    asked = {"query": "what is a passage in The Verge"}
-    assert numbers(ask(world, **asked)) == [7, 0, 1, 2, 3]
-    assert numbers(ask(world, **asked, retrievers=("dense",))) == [0, 1, 2, 3, 4]
-    assert numbers(ask(replace(world, hidden={7}), **asked)) == [0, 1, 2, 3, 4]
+    asked = "what is a passage in The Verge"
+    assert numbers(ask(world, query=asked)) == [7, 0, 1, 2, 3]
+    assert numbers(ask(world, query=asked, retrievers=("dense",))) == [0, 1, 2, 3, 4]
+    assert numbers(ask(replace(world, hidden={7}), query=asked)) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("metadata", [nested(260), {"a": [float("nan"), "\ud800", 2**70]}, ["no object"]])

@@ -20,6 +20,7 @@ from sluice.model.passage import Passage
 from sluice.model.text import UNSPACED
 from sluice.retrieval.word_pairs import Terms, rarity
 
+_PEOPLE = frozenset({"author", "authors", "contributor", "creator", "editor"})
 _LEAST_CHARS, _MOST_CHARS = 3, 80  # of a value; shorter ones stand in many questions by chance
 _LEAST_UNSPACED = 2
 _WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
@@ -33,17 +34,19 @@ def named_values(passages: Sequence[Passage], question: str, languages: Sequence
     """Returns how rare the values are that the question names and each passage's document has; 1 for a value that no
     other passage has, their sum where there are several.
 
-    Case and signs do not count, and dates may be written as usual in the languages (ISO 639-3) or in English. A value
-    of stop words names nothing."""
+    Case and signs do not count, and dates may be written as usual in the languages (ISO 639-3) or in English. A
+    person's surname is enough, with a capital. A value of stop words names nothing."""
     asked = _ORDINAL.sub("", _folded(question))
-    spelled: dict[str, bool] = {}
+    capitals = {word.casefold() for word in re.findall(r"\w+", question) if word[0].isupper()}
+    known: dict[tuple[str, bool], bool] = {}
     named: list[set[str]] = []
     for passage in passages:
         found = set()
-        for value in _values(passage.metadata):
-            if value not in spelled:
-                spelled[value] = _names(asked, value, languages) and any(term >= 0 for term in terms(value))
-            if spelled[value]:
+        for value, person in _values(passage.metadata):
+            if (value, person) not in known:
+                called = _names(asked, value, languages) or (person and _surname(value) in capitals)
+                known[value, person] = called and any(term >= 0 for term in terms(value))
+            if known[value, person]:
                 found.add(value)
         named.append(found)
     counts = Counter(value for found in named for value in found)
@@ -51,14 +54,15 @@ def named_values(passages: Sequence[Passage], question: str, languages: Sequence
     return [sum(rarity(counts[value], len(passages)) for value in found) / rarest for found in named]
 
 
-def _values(metadata: Mapping[str, Any]) -> Iterator[str]:
+def _values(metadata: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Yields each value and whether it is a person's name."""
     for key, value in metadata.items():
         if key not in OWN:
             for each in value if isinstance(value, list) else [value]:
                 if isinstance(each, str) or (isinstance(each, int) and not isinstance(each, bool)):
                     text = str(each)
                     if _LEAST_UNSPACED <= len(text) <= _MOST_CHARS:
-                        yield text
+                        yield text, key in _PEOPLE
 
 
 def _names(asked: str, value: str, languages: Sequence[str]) -> bool:
@@ -67,6 +71,12 @@ def _names(asked: str, value: str, languages: Sequence[str]) -> bool:
     folded = _folded(value)
     least = _LEAST_CHARS if folded.isascii() else _LEAST_UNSPACED
     return len(folded.replace(" ", "")) >= least and folded in asked
+
+
+def _surname(name: str) -> str:
+    """Returns what stands before a comma, or the last word, without capitals."""
+    words = _folded(name.partition(",")[0]).split()
+    return words[-1] if words and len(words[-1]) >= _LEAST_CHARS else ""
 
 
 def _folded(text: str) -> str:
