@@ -71,11 +71,17 @@ def _on_a_stack(wanted: list[str], data: Path, environment: dict[str, str], serv
     if "scaling" in wanted:
         _keep("scaling", scaling.measure(environment, data, work))
     if "retrieval" in wanted:
-        embedder, figures = retrieval.EMBEDDER, retrieval.measure(server, environment, data)
-        _keep("retrieval" if embedder == "minilm" else f"retrieval-{embedder}", figures)
+        section = "retrieval" if retrieval.EMBEDDER == "minilm" else f"retrieval-{retrieval.EMBEDDER}"
+        _keep(section, {**_kept(section), **retrieval.measure(server, environment, data)})
     if "queries" in wanted:
         _keep("queries", queries.measure(server, environment, data, work))
     _keep("machine", MACHINE)
+
+
+def _kept(section: str) -> dict[str, Any]:
+    """Returns the figures of the last time: of sets that are not measured now."""
+    file = RESULTS / f"{section}.json"
+    return json.loads(file.read_text()) if file.exists() else {}
 
 
 def _keep(section: str, figures: dict[str, Any]) -> None:
