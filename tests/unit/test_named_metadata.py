@@ -104,6 +104,12 @@ def test_several_values_add_up_and_equal_ones_count_once() -> None:
     assert rarities("The Verge of 2023-11-06", both, *OTHERS)[0] == pytest.approx(2.0)
 
 
+def test_only_so_many_values_of_a_passage_are_looked_at() -> None:
+    many = {"tags": [f"tag {number}" for number in range(5000)], "source": "The Verge"}
+    assert rarities("The Verge", many, *OTHERS)[0] == 0.0
+    assert rarities("tag 7", many, *OTHERS)[0] == pytest.approx(1.0)
+
+
 def test_no_passages_and_one_passage() -> None:
     assert rarities("The Verge") == []
     assert rarities("The Verge", {"source": "The Verge"}) == [pytest.approx(1.0)]

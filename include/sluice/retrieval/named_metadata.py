@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from sluice.model.metadata import OWN
@@ -23,6 +24,7 @@ from sluice.retrieval.word_pairs import Terms, rarity
 _PEOPLE = frozenset({"author", "authors", "contributor", "creator", "editor"})
 _LEAST_CHARS, _MOST_CHARS = 3, 80  # of a value; shorter ones stand in many questions by chance
 _LEAST_UNSPACED = 2
+_MOST_VALUES = 100  # of a passage
 _WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?!\d)")  # ISO 8601, with or without a time
@@ -42,7 +44,7 @@ def named_values(passages: Sequence[Passage], question: str, languages: Sequence
     named: list[set[str]] = []
     for passage in passages:
         found = set()
-        for value, person in _values(passage.metadata):
+        for value, person in islice(_values(passage.metadata), _MOST_VALUES):
             if (value, person) not in known:
                 called = _names(asked, value, languages) or (person and _surname(value) in capitals)
                 known[value, person] = called and any(term >= 0 for term in terms(value))
@@ -66,7 +68,7 @@ def _values(metadata: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
 
 
 def _names(asked: str, value: str, languages: Sequence[str]) -> bool:
-    if (found := _DATE.match(value)) and found[1] in asked:
+    if (found := _DATE.match(value)) and found[1] in asked and found[3].lstrip("0") in asked:
         return any(each in asked for each in _spellings(found[0], tuple(languages)))
     folded = _folded(value)
     least = _LEAST_CHARS if folded.isascii() else _LEAST_UNSPACED
