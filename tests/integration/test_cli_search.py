@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from sluice.cli import app, documents
 from sluice.embedding.bm25 import sparse_query, term_sequence
+from sluice.model.search import RETRIEVERS
 from sluice.retrieval.search_ports import SearchPorts
 from sluice.retrieval.searching import search
 from support.api_service import World
@@ -49,10 +50,11 @@ def test_the_lowest_similarity_of_what_is_shown(service: World) -> None:
 
 
 def test_only_the_chosen_retrievers_search(service: World) -> None:
-    assert json.loads(said("pumps", "--leg", "sparse", "--json"))["legs"] == ["sparse"]
-    both = said("pumps", "--leg", "sparse", "--leg", "dense", "--leg", "sparse", "--json")
+    assert tuple(documents.Retriever) == RETRIEVERS
+    assert json.loads(said("pumps", "--retriever", "sparse", "--json"))["legs"] == ["sparse"]
+    both = said("pumps", "--retriever", "sparse", "--retriever", "dense", "--retriever", "sparse", "--json")
     assert json.loads(both)["legs"] == ["dense", "sparse"]
-    assert CliRunner().invoke(app, ["search", "pumps", "--leg", "bm25"]).exit_code == 2
+    assert CliRunner().invoke(app, ["search", "pumps", "--retriever", "bm25"]).exit_code == 2
 
 
 def test_it_says_that_nothing_relevant_was_found(service: World, monkeypatch: pytest.MonkeyPatch) -> None:

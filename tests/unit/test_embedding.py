@@ -14,7 +14,7 @@ from py_rust_stemmers import SnowballStemmer
 from sluice import encryption
 from sluice.adapters.embedders.hashed import HashEmbedder
 from sluice.chunking.chunker import chunk
-from sluice.embedding import analysis, bm25
+from sluice.embedding import bm25
 from sluice.embedding.account import Unlimited
 from sluice.embedding.bm25 import sparse, sparse_query
 from sluice.embedding.embedding import EmbedCounts
@@ -24,6 +24,7 @@ from sluice.model.chunk import ChunkedDocument, EmbeddedDocument, Vector
 from sluice.model.costs import Spent
 from sluice.model.document import Document
 from sluice.model.scan import ListingEntry, WorkItem
+from sluice.model.words import plain_spelling, words
 from sluice.ports.content import Embedder
 from sluice.testing.embeddings import MemoryVectorCache
 
@@ -230,9 +231,9 @@ def test_tenants_cannot_compare_terms() -> None:
 
 
 def test_other_languages_have_terms_too() -> None:
-    assert analysis.words("Straße ＡＢＣ naïve İstanbul") == ["strasse", "abc", "naïve", "i̇stanbul"]
-    assert analysis.words("漢字仮名とGX v2") == ["漢字", "字仮", "仮名", "名と", "gx", "v2"]
-    assert analysis.words("水") == ["水"]
+    assert words("Straße ＡＢＣ naïve İstanbul") == ["strasse", "abc", "naïve", "i̇stanbul"]
+    assert words("漢字仮名とGX v2") == ["漢字", "字仮", "仮名", "名と", "gx", "v2"]
+    assert words("水") == ["水"]
     question, text = sparse_query("向量数据库", KEY), sparse(["这是一个向量数据库。"], KEY)[0]
     assert set(question.indices.tolist()) <= set(text.indices.tolist())
 
@@ -281,7 +282,7 @@ def test_the_same_spelling_counts_for_more(plain: str) -> None:
 
 @pytest.mark.parametrize(("text", "other"), [("が", "か"), ("हिन्दी", "हन्द"), ("ป่า", "ปา"), ("각", "가")])
 def test_marks_of_other_scripts_are_letters(text: str, other: str) -> None:
-    assert analysis.plain_spelling(text) == text != analysis.plain_spelling(other)
+    assert plain_spelling(text) == text != plain_spelling(other)
 
 
 def test_points_of_earlier_releases_are_found() -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sluice.retrieval.searching import SearchOutcome
 
 
-class Leg(StrEnum):
+class Retriever(StrEnum):
     dense = "dense"
     sparse = "sparse"
     graph = "graph"
@@ -109,9 +109,8 @@ def search(
             'conditions: year={"gte": 2024, "none": [2025]}, author={"exists": true}.',
         ),
     ] = None,
-    leg: Annotated[
-        list[Leg] | None,
-        typer.Option(help="Retriever to use; repeat for several. Not given: all that the collection has."),
+    retriever: Annotated[
+        list[Retriever] | None, typer.Option(help="Repeat for several. Not given: all that the collection has.")
     ] = None,
     min_score: Annotated[
         float | None,
@@ -144,7 +143,7 @@ def search(
         query,
         collection,
         top_k,
-        retrievers=tuple(each for each in RETRIEVERS if each in (leg or RETRIEVERS)),
+        retrievers=tuple(each for each in RETRIEVERS if each in (retriever or RETRIEVERS)),
         filters=filters,
         explain=explain,
         min_score=min_score,

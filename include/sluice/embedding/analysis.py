@@ -7,7 +7,6 @@ language begin with its code, so equal stems of two languages are different term
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -15,8 +14,7 @@ from py_rust_stemmers import SnowballStemmer
 
 from sluice import encryption
 from sluice.embedding.stopwords import STOPWORDS
-from sluice.model.text import UNSPACED
-from sluice.model.words import WordNumbers
+from sluice.model.words import WordNumbers, plain_spelling, words
 
 ENGLISH = "eng"
 STEMMERS = {
@@ -46,14 +44,6 @@ STOPWORD = -1
 _LEAST_STOP_WORDS = 0.05  # of all words of a text in a language that has a list of them
 _MAX_TERM_CHARS = 64
 _MAX_KNOWN_WORDS = 200_000
-_ASCII_WORD = re.compile(r"[a-z0-9]+")
-_WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f]+[^\W_]*)*")
-_UNSPACED = re.compile(f"[{UNSPACED}]+")
-# Soft hyphen, zero-width space and joiners, direction marks: they belong to the layout, not to the word.
-_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+")
-# In other scripts a mark makes another letter: Japanese ka and ga, Devanagari vowels.
-_MARKED = re.compile("([\u0041-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1fff])[\u0300-\u036f]+")
-_PLAIN_LETTERS = str.maketrans({"ı": "i", "ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "æ": "ae", "œ": "oe"})
 # Vowel marks and the stretching letter of Arabic: most texts leave them out.
 _ARABIC_MARKS = re.compile("[\u0640\u064b-\u065f\u0670]+")
 
@@ -129,39 +119,3 @@ def confirmed(language: str | None, text: str) -> str | None:
         return language if english < _LEAST_STOP_WORDS * len(tokens) else None
     found = sum(each in own for each in tokens)
     return language if found > english and found >= _LEAST_STOP_WORDS * len(tokens) else None
-
-
-def words(text: str) -> list[str]:
-    """Returns case-folded words without invisible characters; in scripts without spaces, pairs of neighbouring
-    characters (or a single one)."""
-    if text.isascii():
-        return _ASCII_WORD.findall(text.lower())
-    tokens: list[str] = []
-    for word in _WORD.findall(unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()):
-        if word.isascii() or not _UNSPACED.search(word):
-            tokens.append(word)
-        else:
-            tokens.extend(_bigrams(word))
-    return tokens
-
-
-def plain_spelling(word: str) -> str:
-    """Returns a case-folded word with its Latin, Greek and Cyrillic letters without marks."""
-    if word.isascii():
-        return word
-    bare = _MARKED.sub(r"\1", unicodedata.normalize("NFD", word))
-    return unicodedata.normalize("NFC", bare).translate(_PLAIN_LETTERS)
-
-
-def _bigrams(word: str) -> list[str]:
-    tokens: list[str] = []
-    position = 0
-    for run in _UNSPACED.finditer(word):
-        if run.start() > position:
-            tokens.append(word[position : run.start()])
-        characters = run[0]
-        tokens.extend(characters[i : i + 2] for i in range(max(1, len(characters) - 1)))
-        position = run.end()
-    if position < len(word):
-        tokens.append(word[position:])
-    return tokens

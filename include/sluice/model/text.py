@@ -8,11 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-UNSPACED = (
-    r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-)
-"""Character class of scripts written without spaces between words: Han, kana, Thai, Lao, Myanmar, Khmer."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 

@@ -16,7 +16,7 @@ NAMED_METADATA = 0.3
 class Weights:
     """`dense`: share of the dense retriever in the fused score, from 0 to 1; the rest is BM25's. `pairs`: added to the
     score of a passage that has all pairs of the question's words. `metadata`: added for a value of metadata that the
-    question names and no other passage has. `resemblance`: weight of the scores of the passages
+    question names and no other document has. `resemblance`: weight of the scores of the passages
     that a passage resembles; negative: passages unlike the others gain."""
 
     dense: float = DENSE_SHARE

@@ -57,7 +57,9 @@ def weighted(
         return ports.term_sequence(text, index_key)
 
     pairs = pair_shares(filled.passages, question, terms)
-    named = named_values(filled.passages, question, generation.languages, terms)
+    named = [0.0] * len(pairs)
+    if weights.metadata:
+        named = named_values(filled.passages, question, generation.languages)
     passages = best_first(
         replace(each, score=each.score + weights.pairs * share + weights.metadata * rarity)
         for each, share, rarity in zip(filled.passages, pairs, named, strict=True)

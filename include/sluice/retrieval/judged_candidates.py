@@ -104,7 +104,7 @@ def judged_candidates(
         sparse=scaled["sparse"],
         graph=np.array([each.get("graph", 0.0) for each in scores]),
         pairs=np.array(pair_shares(passages, question, terms)),
-        metadata=np.array(named_values(passages, question, generation.languages, terms)),
+        metadata=np.array(named_values(passages, question, generation.languages)),
         resemblance=resemblance(vectors_of(ports.vectors, generation, passages)),
         documents=np.array([numbers[each.document_id] for each in passages]),
         gains=np.array([gains.get(key, 0.0) for key in document_keys(query, passages)]),

@@ -1,8 +1,8 @@
-"""Metadata that a question names: an author, a publisher, a date.
+"""Metadata that a question names: a publisher, an author, a date.
 
-"What did The Verge report on 6 November 2023?" asks for few of the passages about the same, and nothing in their text
-tells which. A passage gains for each value of its document's metadata that stands in the question, the more the fewer
-of the passages have this value (inverse document frequency among the passages that were read).
+Many passages have the topic of "What did The Verge report on 6 November 2023?". It asks for those of one publisher and
+one day, of which their text says nothing. A passage gains for values of its document's metadata that stand in the
+question, the more the fewer of the documents have the value (inverse document frequency among what was read).
 """
 
 from __future__ import annotations
@@ -11,98 +11,145 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from sluice.model.metadata import OWN
 from sluice.model.passage import Passage
-from sluice.model.text import UNSPACED
-from sluice.retrieval.word_pairs import Terms, rarity
+from sluice.model.words import UNSPACED, plain_spelling, words
+from sluice.retrieval.word_pairs import rarity
 
-_PEOPLE = frozenset({"author", "authors", "contributor", "creator", "editor"})
-_LEAST_CHARS, _MOST_CHARS = 3, 80  # of a value; shorter ones stand in many questions by chance
-_LEAST_UNSPACED = 2
-_MOST_VALUES = 100  # of a passage
-_WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
-_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
-_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?!\d)")  # ISO 8601, with or without a time
-_ENGLISH = ("eng", "en_GB")  # both orders of day and month
-_WRITTEN = ("long", "medium")
-
-
-def named_values(passages: Sequence[Passage], question: str, languages: Sequence[str], terms: Terms) -> list[float]:
-    """Returns how rare the values are that the question names and each passage's document has; 1 for a value that no
-    other passage has, their sum where there are several.
-
-    Case and signs do not count, and dates may be written as usual in the languages (ISO 639-3) or in English. A
-    person's surname is enough, with a capital. A value of stop words names nothing."""
-    asked = _ORDINAL.sub("", _folded(question))
-    capitals = {word.casefold() for word in re.findall(r"\w+", question) if word[0].isupper()}
-    known: dict[tuple[str, bool], bool] = {}
-    named: list[set[str]] = []
-    for passage in passages:
-        found = set()
-        for value, person in islice(_values(passage.metadata), _MOST_VALUES):
-            if (value, person) not in known:
-                called = _names(asked, value, languages) or (person and _surname(value) in capitals)
-                known[value, person] = called and any(term >= 0 for term in terms(value))
-            if known[value, person]:
-                found.add(value)
-        named.append(found)
-    counts = Counter(value for found in named for value in found)
-    rarest = rarity(1, len(passages))
-    return [sum(rarity(counts[value], len(passages)) for value in found) / rarest for found in named]
+MOST = 2.0  # of a passage; else many keywords would count more than what the passage says
+_FILE_FACTS = frozenset({"attachments", "language", "mime", "pages", "sheets", "slides"})
+_MOST_VALUES = 50  # of a document
+_MOST_CHARS = 80  # of a value
+_LEAST_CHARS, _LEAST_UNSPACED = 3, 2
+_YEARS = range(1000, 3000)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")  # ISO 8601, with or without a time
+_NUMBER_OR_WORD = re.compile(r"\d+|[^\W\d_]+")
+_SENTENCE_OR_WORD = re.compile(r"([.?!])|([^\W_]+)")
+_BESIDE_YEAR = 4  # numbers and words: "6 de noviembre de 2023"
+_ENGLISH = ("eng", "en_GB")
 
 
-def _values(metadata: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Yields each value and whether it is a person's name."""
+def named_values(passages: Sequence[Passage], question: str, languages: Sequence[str]) -> list[float]:
+    """Returns a score for each passage: the sum of the rarities of its document's values that the question names, from
+    0 to `MOST`. A value that no other document has counts 1; of each field the rarest value counts.
+
+    Case, signs and accents are ignored. A value of one word must have a capital in the question, and not only because a
+    sentence begins. Days may be written as usual in the languages (ISO 639-3) or in English."""
+    asked = _Question.of(question, languages)
+    fields: dict[UUID, list[set[str]]] = {}
+    for each in passages:
+        if each.document_id not in fields:
+            fields[each.document_id] = asked.names_in(each.metadata)
+    counts = Counter(name for own in fields.values() for name in set().union(*own))
+    rarities = {name: rarity(count, len(fields)) / rarity(1, len(fields)) for name, count in counts.items()}
+    scores = {}
+    for document_id, own in fields.items():
+        rarest = {max(sorted(names), key=rarities.__getitem__) for names in own if names}
+        scores[document_id] = min(MOST, sum(map(rarities.__getitem__, rarest)))
+    return [scores[each.document_id] for each in passages]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    words: str  # between spaces
+    capitalised: frozenset[str]
+    days: frozenset[str]
+
+    @staticmethod
+    def of(text: str, languages: Sequence[str]) -> _Question:
+        return _Question(_folded(text), frozenset(_capitalised(text)), frozenset(_days(text, tuple(languages))))
+
+    def names_in(self, metadata: Mapping[str, Any]) -> list[set[str]]:
+        """Returns what the question names of each field."""
+        fields: dict[str, set[str]] = {}
+        for key, value in islice(_values(metadata), _MOST_VALUES):
+            if (name := self._name(value)) is not None:
+                fields.setdefault(key, set()).add(name)
+        return list(fields.values())
+
+    def _name(self, value: Any) -> str | None:
+        if isinstance(value, int) and not isinstance(value, bool) and value in _YEARS:
+            value = str(value)
+        if not isinstance(value, str) or len(value) > _MOST_CHARS:
+            return None
+        if day := _DAY.match(value):
+            return day[0] if day[0] in self.days else None
+        folded = _folded(value)
+        name = folded.strip()
+        unspaced = UNSPACED.search(name)
+        if len(name) < (_LEAST_UNSPACED if unspaced else _LEAST_CHARS) or folded not in self.words:
+            return None
+        one_word = name.isalpha() and name.upper() != name and not unspaced
+        return None if one_word and name not in self.capitalised else name
+
+
+def _values(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in metadata.items():
-        if key not in OWN:
+        if key not in OWN and key not in _FILE_FACTS:
             for each in value if isinstance(value, list) else [value]:
-                if isinstance(each, str) or (isinstance(each, int) and not isinstance(each, bool)):
-                    text = str(each)
-                    if _LEAST_UNSPACED <= len(text) <= _MOST_CHARS:
-                        yield text, key in _PEOPLE
-
-
-def _names(asked: str, value: str, languages: Sequence[str]) -> bool:
-    if (found := _DATE.match(value)) and found[1] in asked and found[3].lstrip("0") in asked:
-        return any(each in asked for each in _spellings(found[0], tuple(languages)))
-    folded = _folded(value)
-    least = _LEAST_CHARS if folded.isascii() else _LEAST_UNSPACED
-    return len(folded.replace(" ", "")) >= least and folded in asked
-
-
-def _surname(name: str) -> str:
-    """Returns what stands before a comma, or the last word, without capitals."""
-    words = _folded(name.partition(",")[0]).split()
-    return words[-1] if words and len(words[-1]) >= _LEAST_CHARS else ""
+                yield key, each
 
 
 def _folded(text: str) -> str:
-    """Returns the words between spaces, without signs and capitals; in scripts without spaces, each character is a
-    word."""
-    plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
-    return f" {' '.join(_WORD.findall(plain))} "
+    return f" {' '.join(map(plain_spelling, words(text)))} "
 
 
-@lru_cache(10_000)
-def _spellings(day: str, languages: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns how a date is written; only as it is where it is no date of the calendar."""
-    from babel import Locale, UnknownLocaleError  # 0.1 s, and few questions name a date
-    from babel.dates import format_date
+def _capitalised(text: str) -> Iterator[str]:
+    """Yields the words that are written as names: with a capital that is not only that of a sentence."""
+    begins = True
+    for end, word in _SENTENCE_OR_WORD.findall(unicodedata.normalize("NFKC", text)):
+        if any(map(str.isupper, word[1:])) or (word[:1].isupper() and not begins):
+            yield plain_spelling(word.casefold())
+        begins = bool(end)
 
-    try:
-        then = date.fromisoformat(day)
-    except ValueError:
-        return (_folded(day),)
-    spellings = [day]
-    for language in dict.fromkeys((*languages, *_ENGLISH)):
+
+def _days(text: str, languages: tuple[str, ...]) -> Iterator[str]:
+    """Yields the days that stand in a text with their year, in ISO 8601. Where day and month may be meant in either
+    order, both are yielded."""
+    tokens = _NUMBER_OR_WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    for place, token in enumerate(tokens):
+        if len(token) == 4 and token.isdecimal() and (year := int(token)) in _YEARS:
+            before, after = tokens[max(0, place - _BESIDE_YEAR) : place], tokens[place + 1 : place + 1 + _BESIDE_YEAR]
+            for month, day in (*_months_and_days(before[::-1], languages), *_months_and_days(after, languages)):
+                try:
+                    yield date(year, month, day).isoformat()
+                except ValueError:
+                    continue
+
+
+def _months_and_days(tokens: Sequence[str], languages: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    """`tokens`: those beside a year, the nearest first."""
+    numbers = [int(each) for each in tokens if each.isdecimal() and len(each) <= 2]
+    months = [month for each in tokens if (month := _months(languages).get(each))]
+    if months and numbers:
+        yield months[0], numbers[0]
+    elif len(numbers) > 1:
+        yield numbers[0], numbers[1]
+        yield numbers[1], numbers[0]
+
+
+@lru_cache(100)
+def _months(languages: tuple[str, ...]) -> Mapping[str, int]:
+    """Returns the numbers of months by their names and abbreviations."""
+    from babel import Locale, UnknownLocaleError  # 0.1 s, and few questions name a day
+    from babel.dates import get_month_names
+
+    months: dict[str, int] = {}
+    for language in dict.fromkeys((*_ENGLISH, *languages)):
         try:
             locale = Locale.parse(language)
         except (ValueError, UnknownLocaleError):
             continue
-        spellings += [format_date(then, form, locale) for form in _WRITTEN]
-    return tuple(dict.fromkeys(map(_folded, spellings)))
+        for width in ("wide", "abbreviated"):
+            for number, name in get_month_names(width, "format", locale).items():
+                parts = _NUMBER_OR_WORD.findall(unicodedata.normalize("NFKC", name).casefold())
+                if len(parts) == 1:  # "11月" is found by its number
+                    months.setdefault(parts[0], number)
+    return months

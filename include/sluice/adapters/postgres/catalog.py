@@ -45,7 +45,8 @@ _OPEN_SOURCE = f"""
 LIVE = text(f"""
     SELECT {GENERATION_COLUMNS}, now() AS read_at,
            ARRAY(SELECT token FROM collection_epochs e WHERE e.collection_id = c.collection_id ORDER BY slot) AS epoch,
-           (SELECT ARRAY[w.dense, w.pairs, w.resemblance, w.metadata] FROM search_weights w
+           (SELECT json_build_object('dense', dense, 'pairs', pairs, 'resemblance', resemblance, 'metadata', metadata)
+            FROM search_weights w
             WHERE w.collection_id = c.collection_id AND w.generation = c.live_generation
               AND w.tenant_id = :tenant) AS weights
     FROM collections c JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
@@ -281,7 +282,7 @@ def _visible(connection: Connection, collection: str, principal: Principal) -> L
         epoch=" ".join(map(str, row.epoch)),
         read_at=row.read_at,
         next_expiry=min((each.next_expiry for each in sources if each.next_expiry), default=None),
-        weights=Weights(*row.weights) if row.weights else DEFAULT,
+        weights=Weights(**row.weights) if row.weights else DEFAULT,
     )
 
 

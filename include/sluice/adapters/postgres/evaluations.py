@@ -16,7 +16,7 @@ from sluice.model.evaluation import METRICS, Comparison, Evaluation, RetrieverSc
 from sluice.model.gates import GateResult
 from sluice.model.generation import Generation, Profile
 from sluice.model.text import json_text
-from sluice.model.weights import LearnedWeights, Weights
+from sluice.model.weights import DEFAULT, LearnedWeights, Weights
 
 STAGE, WHOLE_RUN = "evaluate", -1  # of gate results
 _HASH_BYTES = 16
@@ -90,7 +90,6 @@ _GATE = text("""
            :suite, :expectation, :column, :success, :blocking, :evaluated, :unexpected, CAST(:observed AS jsonb)
 """)
 
-_NAMES_OF_WEIGHTS = ("dense", "pairs", "resemblance", "metadata")
 _OWN_WEIGHTS = "collection_id = :collection_id AND generation = :generation AND tenant_id = :tenant"
 _WEIGHTS = text(
     f"SELECT dense, pairs, resemblance, metadata, queries, gain, p, learned_at FROM search_weights WHERE {_OWN_WEIGHTS}"
@@ -166,7 +165,7 @@ class PostgresEvaluations(Transactions):
         if not rows:
             return None
         facts = dict(rows[0]._mapping)
-        return LearnedWeights(Weights(*(facts.pop(name) for name in _NAMES_OF_WEIGHTS)), **facts)
+        return LearnedWeights(Weights(**{name: facts.pop(name) for name in DEFAULT.to_json()}), **facts)
 
     def learn_weights(self, generation: Generation, tenant: str, learned: LearnedWeights) -> None:
         evidence = {name: getattr(learned, name) for name in ("queries", "gain", "p")}
