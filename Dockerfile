@@ -34,7 +34,7 @@ FROM python:3.11.14-slim-bookworm AS runtime
 
 LABEL org.opencontainers.image.title="Sluice" \
       org.opencontainers.image.description="An Airflow-centred data platform for retrieval-augmented generation" \
-      org.opencontainers.image.version="0.5.0" \
+      org.opencontainers.image.version="0.6.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # All processes write below /var/lib/sluice only. The folders are created here, because a new volume takes over their
