@@ -38,7 +38,7 @@ def test_it_opens(stack: EngineStack, path: Path) -> None:
 @pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)
 def test_it_holds_nothing_readable(path: Path) -> None:
     text = path.read_text()
-    assert "voles" not in text and "Sourdough" not in text.title()
+    assert not [word for word in ("voles", "sourdough", "barn owl", "bread rise") if word in text.lower()]
 
 
 @pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)

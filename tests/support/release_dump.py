@@ -19,8 +19,13 @@ from conftest import ROOT
 from devstack import Config, Stack, ports
 from sluice import __version__
 from sluice.adapters.postgres.migrations import migrate
+from sluice.maintenance.evaluation import EvaluationRequest, evaluator
+from sluice.model.golden import DEFAULT_SET, JudgedQuery, Judgement
+from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
+from sluice.model.weights import LearnedWeights, Weights
 from sluice.pipeline.requests import IngestRequest
+from sluice.retrieval.feedback import Opinion
 from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 from support.scratch_databases import libpq
@@ -49,7 +54,8 @@ def main() -> None:
 
 
 def fill(stack: EngineStack, work: Path) -> None:
-    """New, changed, deleted, quarantined: a row in every table that a run writes."""
+    """New, changed, deleted, quarantined; judged, evaluated, learned: a row in every table of runs and of the quality
+    of search."""
     source = work / "in"
     source.mkdir()
     for name, text in TEXTS.items():
@@ -60,7 +66,20 @@ def fill(stack: EngineStack, work: Path) -> None:
     (source / "gone.md").unlink()
     (source / "owls.md").write_text(TEXTS["owls.md"] + "\n## Food\n\nMostly voles.\n")
     sluice.ingestion.ingest(IngestRequest(spec))
+    judge(sluice, spec)
     sluice.close()
+
+
+def judge(sluice: Sluice, spec: SourceSpec) -> None:
+    reader = evaluator(spec.tenant)
+    generation = sluice.catalog.live(spec.collection, reader).generation
+    question = JudgedQuery("1", "what does the barn owl hunt", (Judgement("owls.md", 1.0),))
+    sluice.golden.add(generation, spec.tenant, DEFAULT_SET, [question])
+    assert sluice.evaluation.evaluate(EvaluationRequest(spec.tenant, spec.collection, DEFAULT_SET))
+    learned = LearnedWeights(Weights(0.6, 0.1, 0.2, 0.4), 30, 0.02, 0.001)
+    sluice.ledger.evaluations.learn_weights(generation, spec.tenant, learned)
+    best, *_ = sluice.search(SearchRequest("how long does bread rise", spec.collection), reader).passages
+    sluice.feedback.give(Opinion("how long does bread rise", spec.collection, 1.0, best.chunk_id), reader)
 
 
 def dump(url: str, target: Path, work: Path) -> None:
