@@ -52,11 +52,7 @@ def weighted(
     """Returns the passages with the scores of pairs of words, of named metadata and of similar passages added, best
     first, and the step that failed (`resemblance`)."""
     index_key = ports.keyring.index_key(tenant)
-
-    def terms(text: str) -> Sequence[int]:
-        return ports.term_sequence(text, index_key)
-
-    pairs = pair_shares(filled.passages, question, terms)
+    pairs = pair_shares(filled.passages, question, lambda text: ports.term_sequence(text, index_key))
     named = [0.0] * len(pairs)
     if weights.metadata:
         named = named_values(filled.passages, question, generation.languages)

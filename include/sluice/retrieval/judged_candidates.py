@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,17 +92,13 @@ def judged_candidates(
     scores = [each.scores for each in passages]
     scaled = filled.scale.scaled(scores)
     index_key = ports.keyring.index_key(principal.tenant)
-
-    def terms(text: str) -> Sequence[int]:
-        return ports.term_sequence(text, index_key)
-
     gains = gains_of(query)
     numbers = {each: number for number, each in enumerate(dict.fromkeys(each.document_id for each in passages))}
     return JudgedCandidates(
         dense=scaled["dense"],
         sparse=scaled["sparse"],
         graph=np.array([each.get("graph", 0.0) for each in scores]),
-        pairs=np.array(pair_shares(passages, question, terms)),
+        pairs=np.array(pair_shares(passages, question, lambda text: ports.term_sequence(text, index_key))),
         metadata=np.array(named_values(passages, question, generation.languages)),
         resemblance=resemblance(vectors_of(ports.vectors, generation, passages)),
         documents=np.array([numbers[each.document_id] for each in passages]),
