@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from sluice.cli.terminal import OK, QUARANTINED
 
-TIMEOUT_S = 1_800
+TIMEOUT_S = 10_800  # an ingest of a million chunks
 
 
 def sluice(variables: Mapping[str, str], *arguments: str) -> str:
