@@ -6,7 +6,7 @@ from itertools import pairwise
 from uuid import UUID, uuid5
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -97,6 +97,8 @@ def test_offsets_are_exact_and_nothing_but_space_is_lost(text: str, profile: str
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(PIECES, max_size=6).map("".join), st.text(max_size=300), st.sampled_from(["32:0", "64:20", "256:32"]))
+@example("0000002\x1f" + "한국어" * 60 + "| a | b |\n|---|---|\n" * 9, "", "32:0")
+@example("".join(f"{number}\x0b{'국' * 40}\x85" for number in range(0, 10**7, 999_983)), "", "32:0")
 def test_every_chunk_fits_the_model(tokenizer: Tokenizer, text: str, title: str, sizes: str) -> None:
     built = chunks(text, f"tokens:{sizes}", tokenizer, title=title)
     for piece in built:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SLICE_CHARS = 50_000
 # Wordpiece makes one unknown token of a word with more than 100 characters, but several of its parts once it is cut.
 _LONGEST_WORD_CHARS = 100
+# Blanks that BERT's normaliser removes: the text before and after is one word.
+_REMOVED_BLANKS = r"\x0b\x0c\x1c-\x1f\x85"
 # Few texts have more characters per token; the limit prevents huge chunks of padding and unknown words.
 CHARS_PER_TOKEN_LIMIT = 16
 
@@ -67,7 +69,7 @@ class Wordpieces:
 
 def _long_words(text: str, longest_chars: int) -> Iterator[tuple[int, int]]:
     """Yields words that may have to be cut. One character decomposes into at most three letters (Hangul)."""
-    for word in re.finditer(rf"\S{{{max(1, longest_chars // 3)},}}", text):
+    for word in re.finditer(rf"(?:\S|[{_REMOVED_BLANKS}]){{{max(1, longest_chars // 3)},}}", text):
         if word.end() - word.start() >= longest_chars or not word[0].isascii():
             yield word.span()
 
