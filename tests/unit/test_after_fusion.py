@@ -20,7 +20,7 @@ from sluice.model.links import Link
 from sluice.model.passage import Passage
 from sluice.model.points import StoredPoint
 from sluice.model.search import Hydrated, SearchRequest
-from sluice.retrieval.arranging import ranked
+from sluice.retrieval.arranging import with_ranks
 from sluice.retrieval.diversity import marginal_order
 from sluice.retrieval.linked_passages import GraphRetriever
 from sluice.retrieval.metrics import collapse
@@ -283,7 +283,7 @@ def test_ranks_count_only_what_is_shown() -> None:
     shown = [replace(passage(n), score=score, scores=scores) for n, score, scores in (
         (0, 0.5, {"dense": 0.9}), (1, 0.9, {"dense": 0.1, "sparse": 3.0}), (2, 0.5, {"dense": 0.2, "sparse": 9.0}),
     )]  # fmt: skip
-    assert [dict(each.ranks) for each in ranked(shown)] == [
+    assert [dict(each.ranks) for each in with_ranks(shown)] == [
         {"dense": 1, "fused": 2},
         {"dense": 3, "sparse": 2, "fused": 1},
         {"dense": 2, "sparse": 1, "fused": 2},

@@ -106,7 +106,8 @@ async function loadTenant(tenant, collection) {
   if (names.length) await load();
   else $("status").textContent = "There is no collection that you may read.";
   if (collection && !names.includes(collection)) {
-    complain("Not found", `There is no collection ${JSON.stringify(collection)} that you may read.${names.length ? ` This is ${$("collection").value}.` : ""}`);
+    const instead = names.length ? ` This is ${$("collection").value}.` : "";
+    complain("Not found", `There is no collection ${JSON.stringify(collection)} that you may read.${instead}`);
   }
 }
 

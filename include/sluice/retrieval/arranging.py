@@ -14,7 +14,7 @@ from sluice.ports.projections import VectorIndex
 from sluice.retrieval.candidates import attempted
 from sluice.retrieval.diversity import marginal_order
 from sluice.retrieval.filling import Filled
-from sluice.retrieval.fusion import ranked as best_first
+from sluice.retrieval.fusion import ranked
 from sluice.retrieval.named_metadata import named_values
 from sluice.retrieval.reranking import Reranking
 from sluice.retrieval.search_ports import SearchPorts
@@ -56,7 +56,7 @@ def weighted(
     named = [0.0] * len(pairs)
     if weights.metadata:
         named = named_values(filled.passages, question, generation.languages)
-    passages = best_first(
+    passages = ranked(
         replace(each, score=each.score + weights.pairs * share + weights.metadata * rarity)
         for each, share, rarity in zip(filled.passages, pairs, named, strict=True)
     )
@@ -105,7 +105,7 @@ def _relevance(passages: Sequence[Passage]) -> list[float]:
     return [min(scores) if each.rerank is None else each.rerank for each in passages]
 
 
-def ranked(passages: Sequence[Passage]) -> list[Passage]:
+def with_ranks(passages: Sequence[Passage]) -> list[Passage]:
     """Adds the ranks among these passages: by retriever, of the fused score, and of the reranker. Ranks among all
     candidates would reveal passages that the caller may not read."""
     columns = [{**each.scores, "fused": each.score, **_rerank_score(each)} for each in passages]

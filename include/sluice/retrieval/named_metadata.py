@@ -48,7 +48,8 @@ def named_values(passages: Sequence[Passage], question: str, languages: Sequence
         if each.document_id not in fields:
             fields[each.document_id] = asked.names_in(each.metadata)
     counts = Counter(name for own in fields.values() for name in set().union(*own))
-    rarities = {name: rarity(count, len(fields)) / rarity(1, len(fields)) for name, count in counts.items()}
+    most = rarity(1, len(fields))
+    rarities = {name: rarity(count, len(fields)) / most for name, count in counts.items()}
     scores = {}
     for document_id, own in fields.items():
         rarest = {max(sorted(names), key=rarities.__getitem__) for names in own if names}
@@ -113,7 +114,7 @@ def _capitalised(text: str) -> Iterator[str]:
 def _days(text: str, languages: tuple[str, ...]) -> Iterator[str]:
     """Yields the days that stand in a text with their year, in ISO 8601. Where day and month may be meant in either
     order, both are yielded."""
-    tokens = _NUMBER_OR_WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    tokens = _numbers_and_words(text)
     for place, token in enumerate(tokens):
         if len(token) == 4 and token.isdecimal() and (year := int(token)) in _YEARS:
             before, after = tokens[max(0, place - _BESIDE_YEAR) : place], tokens[place + 1 : place + 1 + _BESIDE_YEAR]
@@ -122,6 +123,10 @@ def _days(text: str, languages: tuple[str, ...]) -> Iterator[str]:
                     yield date(year, month, day).isoformat()
                 except ValueError:
                     continue
+
+
+def _numbers_and_words(text: str) -> list[str]:
+    return _NUMBER_OR_WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def _months_and_days(tokens: Sequence[str], languages: tuple[str, ...]) -> Iterator[tuple[int, int]]:
@@ -149,7 +154,7 @@ def _months(languages: tuple[str, ...]) -> Mapping[str, int]:
             continue
         for width in ("wide", "abbreviated"):
             for number, name in get_month_names(width, "format", locale).items():
-                parts = _NUMBER_OR_WORD.findall(unicodedata.normalize("NFKC", name).casefold())
+                parts = _numbers_and_words(name)
                 if len(parts) == 1:  # "11月" is found by its number
                     months.setdefault(parts[0], number)
     return months

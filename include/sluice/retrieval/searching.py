@@ -35,7 +35,7 @@ from sluice.model.search import (
 )
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Keyring
-from sluice.retrieval.arranging import arranged, pool_size, ranked, reranking_of, weighted
+from sluice.retrieval.arranging import arranged, pool_size, reranking_of, weighted, with_ranks
 from sluice.retrieval.candidates import attempted
 from sluice.retrieval.emptiness import contradictory, empty_reason
 from sluice.retrieval.filling import Filled, Wanted, fill
@@ -113,7 +113,7 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal, liv
     relevant = is_relevant(
         checked, question, partial(_terms, ports, principal, generation), generation.profile.embedder
     )
-    passages = ranked(passages[: request.top_k])
+    passages = with_ranks(passages[: request.top_k])
     if request.context and passages:
         reader = Passages(ports.catalog, ports.keyring, generation, principal)
         passages, whole = with_context(reader, passages, request.context)
