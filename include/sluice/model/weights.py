@@ -8,8 +8,6 @@ from typing import Any
 
 # Measured on open sets (docs/decisions/0051, 0061, 0063, 0064). The best dense share of bge-small is the same (0058).
 DENSE_SHARE = 0.55
-WORD_PAIRS = 0.2
-NAMED_METADATA = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +18,9 @@ class Weights:
     that a passage resembles; negative: passages unlike the others gain."""
 
     dense: float = DENSE_SHARE
-    pairs: float = WORD_PAIRS
+    pairs: float = 0.2
     resemblance: float = 0.0
-    metadata: float = NAMED_METADATA
+    metadata: float = 0.3
 
     def to_json(self) -> dict[str, float]:
         """Returns the weights by name."""
